@@ -1,0 +1,5 @@
+"""The science: how reinforcement learning teaches an autoregressive policy to draw. Knows nothing of the demo."""
+
+from core.checkpoints import CheckpointError, load_classifier, load_judge, load_policy
+
+__all__ = ["CheckpointError", "load_classifier", "load_judge", "load_policy"]

@@ -1,0 +1,85 @@
+"""Distances between sets of pictures, each to be read beside its floor (real against real) or its bound."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from core.rewards import INK
+
+NEIGHBOURS = 5  # k of density and coverage
+
+
+def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Frechet distance of two Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6).
+
+    Its value means nothing by itself: it depends on the features and on N. Print real-against-real beside it.
+    """
+    a, b = a.double(), b.double()
+    root = _square_root(a.T.cov())
+    # The trace of (Ca Cb)^(1/2) is that of the symmetric (Ca^(1/2) Cb Ca^(1/2))^(1/2).
+    cross = torch.linalg.eigvalsh(root @ b.T.cov() @ root).clamp(min=0).sqrt().sum()
+    gap = (a.mean(0) - b.mean(0)).square().sum()
+    return (gap + a.T.cov().trace() + b.T.cov().trace() - 2 * cross).item()
+
+
+def _square_root(matrix: torch.Tensor) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
+    """(N, D) features to (N,) the distance of each to its k-th nearest other."""
+    return torch.cat([torch.cdist(part, real).kthvalue(NEIGHBOURS + 1, dim=1).values for part in real.split(chunk)])
+
+
+def density_coverage(
+    real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000
+) -> tuple[float, float]:
+    """Density and coverage (Naeem et al. 2020): are the samples where real pictures are, and are they everywhere there.
+
+    Args:
+        real: (N, D) features of real pictures, with their ``neighbour_radii``.
+        drawn: (M, D) features of samples.
+
+    Returns:
+        density (1 or so for real pictures, above where samples crowd), coverage in [0, 1].
+    """
+    inside, covered = 0, 0
+    for part, radius in zip(real.split(chunk), radii.split(chunk), strict=True):
+        distance = torch.cdist(part, drawn)
+        inside += int((distance < radius[:, None]).sum())
+        covered += int((distance.amin(1) < radius).sum())
+    return inside / (NEIGHBOURS * len(drawn)), covered / len(real)
+
+
+def ink_fraction(images: torch.Tensor) -> float:
+    """Share of pixels that are ink."""
+    return (images >= INK).float().mean().item()
+
+
+def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:
+    """Entropy of each position's tokens over the samples of a label, in nats; the mean over positions and labels.
+
+    It falls when a policy draws the same picture again and again, whatever the judge says.
+    """
+    total, groups = 0.0, labels.unique()
+    for label in groups:
+        own = tokens[labels == label]
+        share = torch.zeros(own.shape[1], vocabulary).scatter_add_(1, own.T, torch.ones(own.T.shape)) / len(own)
+        total += -(share * share.clamp(min=1e-12).log()).sum(1).mean().item()
+    return total / len(groups)
+
+
+def best_of_n_kl(n: int) -> float:
+    """KL of best-of-n from the policy it draws from, in nats, at most (Stiennon et al. 2020): log n - (n - 1) / n."""
+    return math.log(n) - (n - 1) / n
+
+
+def interval(values: list[float]) -> float | None:
+    """Half the width of the 95 % confidence interval of the mean over seeds (Student's t); None for fewer than two."""
+    if len(values) < 2:
+        return None
+    quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+    return quantile.get(len(values), 1.96) * torch.tensor(values).std().item() / math.sqrt(len(values))

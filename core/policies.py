@@ -1,0 +1,241 @@
+"""Autoregressive policies: p(token | label, earlier tokens).
+
+Everything that reinforcement learning needs of a policy is here, once: ``distribution`` turns logits into the
+log-probabilities of the distribution that is sampled from, and both ``sample`` and the scoring pass go through it. So the
+probabilities that are optimised are those of the sampler: same temperature, first token included.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from core.lstm import recurrence, step
+from core.tokenizers import check_tokens
+
+LABELS = 10
+
+
+@dataclass
+class Rollout:
+    """Generated samples: tokens (B, T) int64, and log_probs (B, T) float32 of the distribution they were drawn from."""
+
+    tokens: torch.Tensor
+    log_probs: torch.Tensor
+
+
+def distribution(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """(..., V) logits to (..., V) log-probabilities at a temperature: the one definition of what a policy samples from."""
+    return F.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
+
+
+def gather(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """(B, T, V) log-probabilities and (B, T) tokens to the (B, T) log-probabilities of those tokens."""
+    return log_probs.gather(-1, tokens[..., None]).squeeze(-1)
+
+
+def check_labels(labels: torch.Tensor) -> None:
+    """Raise, in words, unless ``labels`` is (B,) int64 in [0, 10) with B >= 1."""
+    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.ndim != 1 or not len(labels):
+        kind = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise ValueError(f"labels are {kind}; expected a non-empty (B,) tensor of torch.int64.")
+    if not (0 <= int(labels.min()) and int(labels.max()) < LABELS):
+        raise ValueError(f"labels range from {int(labels.min())} to {int(labels.max())}; allowed: 0 to {LABELS - 1}.")
+
+
+class Policy(nn.Module):
+    """What the two policies share: checks, the sampling contract, and the scoring pass."""
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def logits(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Teacher-forced logits at temperature 1: entry t has seen the label and tokens before t, not t itself.
+
+        Args:
+            labels: (B,) int64 in [0, 10).
+            tokens: (B, T) int64 in [0, V).
+
+        Returns:
+            (B, T, V) float32.
+        """
+        check_labels(labels)
+        check_tokens(tokens, self.tokenizer.length, self.tokenizer.vocabulary)
+        return self.readout(self.states(labels, tokens))
+
+    def log_probs(self, labels: torch.Tensor, tokens: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """(B, T, V) log-probabilities of every token at every position, of the distribution that ``sample`` draws from."""
+        return distribution(self.logits(labels, tokens), temperature)
+
+    def sample(
+        self,
+        labels: torch.Tensor,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        prefix: torch.Tensor | None = None,
+    ) -> Rollout:
+        """Draw one sample a label.
+
+        Args:
+            labels: (B,) int64 in [0, 10).
+            temperature: above 0 and at most 10; 1 is the policy itself.
+            generator: where the randomness comes from; None is PyTorch's global generator.
+            prefix: (B, P) int64, P <= T: tokens that are given and are not drawn; the policy completes them.
+
+        Returns:
+            Rollout; over the prefix, ``log_probs`` holds the log-probabilities of the given tokens.
+        """
+        check_labels(labels)
+        if not (isinstance(temperature, (int, float)) and 0 < temperature <= 10):  # False for NaN too
+            raise ValueError(f"temperature is {temperature!r}; allowed: above 0 and at most 10.")
+        length, vocabulary = self.tokenizer.length, self.tokenizer.vocabulary
+        if prefix is None:
+            prefix = labels.new_empty(len(labels), 0)
+        if not isinstance(prefix, torch.Tensor) or prefix.ndim != 2 or prefix.shape[1] > length:
+            raise ValueError(f"prefix must be a (B, P) tensor with P at most {length}.")
+        check_tokens(prefix, prefix.shape[1], vocabulary)
+        if len(prefix) != len(labels):
+            raise ValueError(f"prefix holds {len(prefix)} rows for {len(labels)} labels; expected one each.")
+        with torch.inference_mode():
+            # Gumbel-max (Gumbel 1954): the argmax of logits + noise is a draw from their softmax. Drawn once, for all steps.
+            noise = torch.empty(length, len(labels), vocabulary).exponential_(generator=generator).log_().neg_()
+            tokens, logits = self._generate(labels, noise.mul_(temperature), prefix)
+            log_probs = gather(distribution(logits, temperature), tokens)
+        return Rollout(tokens.clone(), log_probs.clone())  # clones, because inference tensors can take no part in training
+
+    def label_inputs(self) -> list[nn.Parameter]:
+        """The parameters through which a label enters: zero, hence equal for all labels, until labels are learned."""
+        raise NotImplementedError
+
+    def states(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T, H): what the policy knows before it draws each token."""
+        raise NotImplementedError
+
+    def readout(self, states: torch.Tensor) -> torch.Tensor:
+        """(..., H) states to (..., V) logits."""
+        raise NotImplementedError
+
+    def _generate(self, labels, noise, prefix) -> tuple[torch.Tensor, torch.Tensor]:
+        """(T, B, V) noise that already carries the temperature, to tokens (B, T) and logits (B, T, V)."""
+        raise NotImplementedError
+
+
+class LSTMPolicy(Policy):
+    """Two LSTM layers over a grid of tokens.
+
+    At each step the first layer receives a sum of embeddings, already as wide as its gates: the tokens next to the one to
+    be drawn (left, above, ...), its position, and the label. Raster order hides the pixel above eight steps in the past;
+    handing it over costs a table look-up and saves the recurrence from remembering it. The start is the label: outside the
+    picture the neighbours are a value of their own ("edge"), which is no gray level.
+    """
+
+    NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
+
+    def __init__(self, tokenizer, width: int):
+        """
+        Args:
+            tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
+            width: hidden units of each layer (H).
+        """
+        super().__init__(tokenizer)
+        self.width = width
+        values, grid = tokenizer.vocabulary + 1, tokenizer.grid
+        rows = len(self.NEIGHBOURS) * values + tokenizer.length
+        self.context = nn.Parameter(torch.randn(rows, 4 * width) * 0.1)
+        self.label = nn.Parameter(torch.zeros(LABELS, 8 * width))  # gates of layer 1, gates of layer 2
+        # The label also scales what the three products below read, unit by unit (FiLM; Perez et al. 2018): RL that learns
+        # what labels mean has to bend the recurrence itself, and through the biases alone it can hardly reach it.
+        self.gain = nn.Parameter(torch.zeros(LABELS, 3 * width))
+        self.recurrent1 = nn.Parameter(torch.randn(width, 4 * width) / width**0.5)
+        self.between = nn.Parameter(torch.randn(width, 4 * width) / width**0.5)
+        self.recurrent2 = nn.Parameter(torch.randn(width, 4 * width) / width**0.5)
+        self.bias2 = nn.Parameter(torch.zeros(4 * width))
+        self.head = nn.Linear(width, tokenizer.vocabulary)
+        with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
+            self.bias2[width : 2 * width] = 1.0
+            self.context[-tokenizer.length :, width : 2 * width] += 1.0
+        # Where the neighbours of position t stand in a grid with two rows and columns of edge around it.
+        row, column = torch.arange(tokenizer.length) // grid, torch.arange(tokenizer.length) % grid
+        place = [(row + 2 + down) * (grid + 4) + column + 2 + right for down, right in self.NEIGHBOURS]
+        self.register_buffer("place", torch.stack(place, 1), persistent=False)  # (T, K)
+        offset = torch.arange(len(self.NEIGHBOURS)) * values
+        self.register_buffer("offset", offset, persistent=False)  # (K,)
+        home = (row + 2) * (grid + 4) + column + 2
+        self.register_buffer("home", home, persistent=False)  # (T,)
+
+    def label_inputs(self):
+        return [self.label, self.gain]
+
+    def _table(self) -> torch.Tensor:
+        """Rows of the first layer's input: neighbours, positions, labels."""
+        return torch.cat([self.context, self.label[:, : 4 * self.width]])
+
+    def _edges(self, batch: int) -> torch.Tensor:
+        """(B, cells) an empty grid: edge everywhere."""
+        side = self.tokenizer.grid + 4
+        return torch.full((batch, side * side), self.tokenizer.vocabulary, dtype=torch.int64)
+
+    def _rows(self, labels: torch.Tensor) -> torch.Tensor:
+        """(T, B, K + 2) table rows with position and label filled in, neighbours still to come."""
+        rows = torch.empty(self.tokenizer.length, len(labels), len(self.NEIGHBOURS) + 2, dtype=torch.int64)
+        first = len(self.context) - self.tokenizer.length
+        rows[:, :, -2] = torch.arange(first, len(self.context))[:, None]
+        rows[:, :, -1] = labels + len(self.context)
+        return rows
+
+    def states(self, labels, tokens):
+        batch, length = tokens.shape
+        canvas = self._edges(batch)
+        canvas[:, self.home] = tokens
+        rows = self._rows(labels)
+        near = canvas[:, self.place.flatten()].view(batch, length, -1)
+        # A neighbour that comes later in raster order has not been drawn: only edge cells may stand there.
+        rows[:, :, :-2] = near.transpose(0, 1) + self.offset
+        inputs = F.embedding_bag(rows.flatten(0, 1), self._table(), mode="sum").view(length, batch, -1)
+        gain1, gain12, gain2 = (1 + self.gain[labels]).chunk(3, 1)
+        hidden = recurrence(inputs, self.recurrent1, gain1)
+        inputs = (hidden * gain12) @ self.between.to(hidden.dtype) + (self.bias2 + self.label[labels, 4 * self.width :])
+        return recurrence(inputs.float(), self.recurrent2, gain2).transpose(0, 1)
+
+    def readout(self, states):
+        return self.head(states).float()
+
+    def _generate(self, labels, noise, prefix):
+        length, batch, vocabulary = noise.shape
+        width = self.width
+        canvas, rows, table = self._edges(batch), self._rows(labels), self._table()
+        logits = torch.empty(length, batch, vocabulary)
+        hidden = torch.zeros(batch, 2 * width)  # both layers side by side, so that the second needs one product
+        hidden1, hidden2 = hidden[:, :width], hidden[:, width:]
+        cell1, cell2 = torch.zeros(batch, width), torch.zeros(batch, width)
+        gates2 = torch.empty(batch, 4 * width)
+        base2 = self.bias2 + self.label[labels, 4 * width :]
+        weight2 = torch.cat([self.between, self.recurrent2])
+        out = self.head.weight.t().contiguous()
+        score = torch.empty(batch, vocabulary)
+        gain1, gain_both = (1 + self.gain[labels]).split((width, 2 * width), 1)
+        homes = self.home.tolist()
+        for t in range(length):
+            row = rows[t]
+            torch.add(canvas.index_select(1, self.place[t]), self.offset, out=row[:, :-2])
+            gates1 = F.embedding_bag(row, table, mode="sum").addmm_(hidden1 * gain1, self.recurrent1)
+            step(gates1, cell1, hidden1)
+            torch.addmm(base2, hidden * gain_both, weight2, out=gates2)
+            step(gates2, cell2, hidden2)
+            torch.addmm(self.head.bias, hidden2, out, out=logits[t])
+            if t < prefix.shape[1]:
+                canvas[:, homes[t]] = prefix[:, t]
+            else:
+                torch.add(logits[t], noise[t], out=score)
+                canvas[:, homes[t]] = score.argmax(1)
+        return canvas[:, self.home], logits.transpose(0, 1)
+
+
+def uniform_nats(tokenizer) -> float:
+    """NLL of any picture under uniformly random tokens, in nats: T log V."""
+    return tokenizer.length * math.log(tokenizer.vocabulary)

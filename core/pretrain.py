@@ -1,0 +1,88 @@
+"""Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
+
+Twice for each recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to learn), and with.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from core.data import augment
+from core.policies import Policy, distribution, gather
+from core.recipes import PretrainConfig
+
+
+@dataclass(frozen=True)
+class PretrainStep:
+    """One record of pretraining. ``nll`` is of the training batch, in nats per image."""
+
+    step: int
+    nll: float
+    gradient_norm: float
+    seconds: float
+
+
+def pretrain(
+    policy: Policy,
+    images: torch.Tensor,
+    labels: torch.Tensor | None,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    config: PretrainConfig,
+    generator: torch.Generator,
+) -> Iterator[PretrainStep]:
+    """Train in place, one record a step.
+
+    Args:
+        policy: the policy to train.
+        images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
+        labels: (N,) int64, or None to pretrain without labels: then the label inputs are not touched.
+        prepare: (B, 1, 28, 28) to pictures of the policy's size.
+        config: see PretrainConfig.
+        generator: picks the batches.
+    """
+    for parameter in policy.label_inputs():
+        parameter.requires_grad_(labels is not None)
+    blank = torch.zeros(config.batch, dtype=torch.int64)
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    started = time.perf_counter()
+    try:
+        for step in range(config.steps):
+            progress = step / config.steps
+            scale = min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * progress))
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * scale
+            picked = torch.randint(len(images), (config.batch,), generator=generator)
+            batch = images[picked]
+            if progress < config.augmented:
+                batch = augment(batch, config.strength, generator)
+            batch = policy.tokenizer.encode(prepare(batch))  # (B, T)
+            with torch.autocast("cpu", dtype=torch.bfloat16):  # twice as fast here, and pretraining needs no exact ratio
+                logits = policy.logits(blank if labels is None else labels[picked], batch)
+            nll = -gather(distribution(logits), batch).sum(1).mean()
+            optimizer.zero_grad(set_to_none=True)
+            nll.backward()
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"pretraining diverged at step {step}; lower lr (now {config.lr}).")
+            optimizer.step()
+            yield PretrainStep(step, nll.item(), norm.item(), time.perf_counter() - started)
+    finally:
+        for parameter in policy.label_inputs():
+            parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chunk: int = 500) -> torch.Tensor:
+    """(N,) negative log-likelihood of each picture given its label, in nats per image."""
+    tokens = policy.tokenizer.encode(images)
+    parts = [
+        gather(policy.log_probs(labels[i : i + chunk], tokens[i : i + chunk]), tokens[i : i + chunk]).sum(1)
+        for i in range(0, len(tokens), chunk)
+    ]
+    return -torch.cat(parts)

@@ -1,0 +1,211 @@
+"""Reinforcement learning: one loop, two algorithms.
+
+Both maximise  E[reward] - beta * KL(policy || reference)  over whole pictures, from samples of the policy itself:
+
+* REINFORCE (Williams 1992) weighs each sample by its reward, less a running mean of past rewards or nothing.
+* GRPO (Shao et al. 2024; AR-GRPO brings it to pictures) compares each sample with the others drawn for the same label, and
+  makes several updates from the same samples within a trust region.
+
+Left out on purpose: a learned value function (the group replaces it), and TRL's and the paper's k3 gradient: with V values
+a token the KL is summed exactly. That sum covers a token's own distribution; the KL that it leads to later is charged to it
+through its advantage. Together they are the gradient of the KL of whole pictures (tests/test_estimator.py proves it).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from core.algorithms import GRPO, Reinforce
+from core.classifiers import Classifier, predict
+from core.objectives import entropy, exact_kl, k3, later, zero_variance
+from core.policies import Policy, gather
+from core.recipes import RLConfig
+from core.rewards import Rewards
+
+
+@dataclass(frozen=True)
+class RLStep:
+    """One record of training; averages over the step's samples, nats per image where not said otherwise."""
+
+    step: int
+    samples: int  # seen so far, this step's included
+    seconds: float  # since the start
+    reward: float
+    terms: dict[str, float]  # each reward term, weighted or not
+    success: float  # share that the judge reads as their label
+    kl: float  # to the reference, exact over each token's values
+    kl_k3: float  # the same from sampled tokens
+    entropy: float  # of the token distributions, nats per token
+    clip_fraction: float  # share of tokens whose gradient was clipped, over all updates
+    gradient_norm: float  # of the last update, before it was limited
+    zero_variance: int  # groups that taught nothing
+    tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves
+    rewards: torch.Tensor = field(repr=False)  # (L, G)
+    advantages: torch.Tensor = field(repr=False)  # (L, G)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples that a step learns from, with what stays fixed during its updates. N samples stand for all B drawn."""
+
+    labels: torch.Tensor  # (N,)
+    tokens: torch.Tensor  # (N, T)
+    log_probs: torch.Tensor  # (N, T) of the sampler
+    reference: torch.Tensor  # (N, T, V)
+    advantages: torch.Tensor  # (N,)
+    share: torch.Tensor  # (N,) how many drawn samples each stands for; sums to B
+
+
+def train(
+    policy: Policy,
+    reference: Policy,
+    rewards: Rewards,
+    judge: Classifier,
+    algorithm: Reinforce | GRPO,
+    config: RLConfig,
+    generator: torch.Generator,
+) -> Iterator[RLStep]:
+    """Train ``policy`` in place, one record a step. Exhausted or closed, the policy holds the averaged weights.
+
+    Args:
+        policy: what learns; starts equal to the reference.
+        reference: frozen; the KL is measured to it.
+        rewards: what is paid.
+        judge: only watched, never optimised.
+        algorithm: turns rewards into weights, see core.algorithms.
+        config: see RLConfig.
+        generator: where all randomness comes from.
+    """
+    optimizer, peaks = make_optimizer(policy, config)
+    average = [parameter.detach().clone() for parameter in policy.parameters()]
+    labels = torch.tensor(config.digits).repeat_interleave(config.group)  # (B,)
+    running, started = None, time.perf_counter()
+    try:
+        for step in range(config.steps):
+            scale = min(1.0, (step + 1) / config.warmup) * (1 - step / config.steps)
+            for group, lr in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = lr * scale
+            rollout = policy.sample(labels, config.temperature, generator)
+            images = policy.tokenizer.decode(rollout.tokens)
+            with torch.no_grad():
+                terms = rewards.terms(images, labels, rollout.tokens)
+                reward = rewards.total(terms).view(len(config.digits), config.group)  # (L, G)
+                running = reward.mean().item() if running is None else running
+                advantages = algorithm.advantages(reward, running)  # (L, G)
+                running = config.memory * running + (1 - config.memory) * reward.mean().item()
+                chosen, share = select(advantages, config.keep or config.group, generator)
+                before = reference.log_probs(labels[chosen], rollout.tokens[chosen], config.temperature)
+            batch = Batch(
+                **{"labels": labels[chosen], "tokens": rollout.tokens[chosen], "log_probs": rollout.log_probs[chosen]},
+                **{"reference": before, "advantages": advantages.flatten()[chosen], "share": share},
+            )
+            first, cut, norm = update(policy, optimizer, algorithm, config, batch)
+            with torch.no_grad():
+                for kept, parameter in zip(average, policy.parameters(), strict=True):
+                    kept.lerp_(parameter, 1 - min(config.average, (step + 1) / (step + 10)))
+                divergence = share @ exact_kl(first, before).sum(1) / len(labels)
+                sampled = share @ k3(batch.log_probs, gather(before, batch.tokens)).sum(1) / len(labels)
+            yield RLStep(
+                step=step,
+                samples=(step + 1) * len(labels),
+                seconds=time.perf_counter() - started,
+                reward=reward.mean().item(),
+                terms={name: value.mean().item() for name, value in terms.items()},
+                success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
+                kl=divergence.item(),
+                kl_k3=sampled.item(),
+                entropy=(share @ entropy(first).mean(1) / len(labels)).item(),
+                clip_fraction=cut,
+                gradient_norm=norm,
+                zero_variance=int(zero_variance(reward).sum()),
+                tokens=rollout.tokens,
+                rewards=reward,
+                advantages=advantages,
+            )
+    finally:
+        with torch.no_grad():
+            for kept, parameter in zip(average, policy.parameters(), strict=True):
+                parameter.copy_(kept)
+
+
+def make_optimizer(policy: Policy, config: RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:
+    """Adam, and the peak learning rate of each of its groups: the label inputs start from nothing and may learn faster."""
+    inputs = {id(parameter) for parameter in policy.label_inputs()}
+    others = [parameter for parameter in policy.parameters() if id(parameter) not in inputs]
+    groups = [
+        {"params": others, "lr": config.lr},
+        {"params": policy.label_inputs(), "lr": config.lr * config.label_lr},
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True), [group["lr"] for group in groups]
+
+
+def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which samples to learn from: drawing and scoring one costs a quarter of learning from it.
+
+    Half of those kept have the largest advantages, for or against; the other half stand for all the rest, picked at random
+    and weighted accordingly, so the gradient's mean is that of learning from every sample (after PODS; Xu et al. 2025).
+
+    Args:
+        advantages: (L, G).
+        keep: samples to keep of each group; G keeps all.
+
+    Returns:
+        (L * keep,) indices into the L * G samples, and how many samples each of them stands for.
+    """
+    digits, group = advantages.shape
+    if keep >= group:
+        return torch.arange(digits * group), torch.ones(digits * group)
+    loud = keep // 2
+    order = advantages.abs().argsort(dim=1, descending=True, stable=True)
+    shuffled = torch.rand(digits, group - loud, generator=generator).argsort(dim=1)[:, : keep - loud]
+    picked = torch.cat([order[:, :loud], order[:, loud:].gather(1, shuffled)], 1)  # (L, keep)
+    share = torch.ones(digits, keep)
+    share[:, loud:] = (group - loud) / (keep - loud)
+    return (picked + group * torch.arange(digits)[:, None]).flatten(), share.flatten()
+
+
+def update(
+    policy: Policy, optimizer: torch.optim.Optimizer, algorithm: Reinforce | GRPO, config: RLConfig, batch: Batch
+) -> tuple[torch.Tensor, float, float]:
+    """All updates from one batch.
+
+    Returns:
+        (N, T, V) log-probabilities before the first update, the share of tokens clipped, and the last gradient norm.
+    """
+    first, clipped = None, []
+    for _ in range(algorithm.updates):
+        log_probs = policy.log_probs(batch.labels, batch.tokens, config.temperature)  # (N, T, V)
+        if first is None:
+            first = log_probs.detach()
+        loss, cut = objective(log_probs, first, algorithm, config, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"training diverged; lower lr (now {config.lr}).")
+        optimizer.step()
+        clipped.append(cut)
+    return first, torch.stack(clipped).mean().item(), norm.item()
+
+
+def objective(
+    log_probs: torch.Tensor, first: torch.Tensor, algorithm: Reinforce | GRPO, config: RLConfig, batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss whose negative gradient estimates that of E[reward] - beta * KL, and the share of tokens clipped.
+
+    Args:
+        log_probs: (N, T, V) of the policy now. first: the same before the first update, without gradient.
+    """
+    groups = len(config.digits)
+    ahead = later(exact_kl(first, batch.reference)).view(groups, -1, first.shape[1])  # (L, N / L, T)
+    share = batch.share.view(groups, -1, 1)
+    ahead = (ahead - (share * ahead).sum(1, keepdim=True) / share.sum(1, keepdim=True)).flatten(0, 1)
+    advantages = batch.advantages[:, None] - config.beta * ahead  # (N, T)
+    log_ratio = gather(log_probs, batch.tokens) - batch.log_probs
+    surrogate, cut = algorithm.surrogate(log_ratio, advantages)
+    kl = exact_kl(log_probs, batch.reference)
+    return -(batch.share @ (surrogate - config.beta * kl).sum(1)) / batch.share.sum(), cut.float().mean()

@@ -1,0 +1,148 @@
+"""The stages of training, from MNIST to shipped checkpoints. Each reads what earlier ones saved, so each can be rerun.
+
+A stage is a generator of (done, total, note): the command line draws a progress bar from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core import checkpoints
+from core.classifiers import accuracy, train_classifier
+from core.data import halves, load_mnist, resize
+from core.pretrain import heldout_nll, pretrain
+from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig
+from core.rewards import Rewards
+from core.rl import RLStep, train
+
+Progress = Iterator[tuple[int, int, str]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a recipe's checkpoints are."""
+
+    recipe: Recipe
+    root: Path = checkpoints.ROOT
+
+    def folder(self, name: str) -> Path:
+        return self.root / self.recipe.name / name
+
+    def policy(self, name: str):
+        return checkpoints.load_policy(f"{self.recipe.name}/{name}", self.root)
+
+    def classifier(self):
+        return checkpoints.load_classifier(self.recipe.borrows or self.recipe.name, self.root)
+
+    def judge(self):
+        return checkpoints.load_judge(self.recipe.borrows or self.recipe.name, self.root)
+
+    def new_policy(self, seed: int):
+        """An untrained policy; the seed decides its weights and leaves the global generator as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return checkpoints.build(self.recipe.kind, self.shape)
+
+    @property
+    def shape(self) -> dict[str, int]:
+        return {"size": self.recipe.size, "levels": self.recipe.levels, **self.recipe.shape}
+
+
+def run_folder(task: str, algorithm: str, seed: int) -> str:
+    """Seed 0 is the run that ships under the plain name; further seeds lie beside it."""
+    return f"{task}/{algorithm}" + (f"/seed-{seed}" if seed else "")
+
+
+def prepare(recipe: Recipe):
+    """A function from MNIST's pictures to those that the recipe's policy could draw: resized, rounded to its levels."""
+    steps = recipe.levels - 1
+    return lambda images: (resize(images, recipe.size) * steps).round() / steps
+
+
+def classifier_stage(
+    place: Place, kind: str, config: ClassifierConfig, seed: int = 0, data_root: str | Path | None = None
+) -> Progress:
+    """Train and save the classifier (kind "classifier") or the judge (kind "judge"), each on its own half of MNIST."""
+    images, labels = load_mnist(True, data_root)
+    picked = halves(len(images))[0 if kind == "classifier" else 1]
+    shape = {"size": place.recipe.size, "width": config.width}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)
+        model = checkpoints.build(kind, shape)
+        fit = prepare(place.recipe)
+        curve = []
+        steps = train_classifier(
+            model, images[picked], labels[picked], fit, config, torch.Generator().manual_seed(seed)
+        )
+        for step in steps:  # dropout draws from the global generator: hence the fork around the loop
+            curve.append(dataclasses.asdict(step))
+            yield step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}"
+    test_images, test_labels = load_mnist(False, data_root)
+    right = accuracy(model, fit(test_images), test_labels)
+    about = {"recipe": place.recipe.name, "seed": seed, "test_accuracy": right, "config": dataclasses.asdict(config)}
+    checkpoints.save(place.folder(kind), model, kind, shape, about, curve)
+    yield config.epochs, config.epochs, f"test accuracy {right:.2%}"
+
+
+def random_stage(place: Place, seed: int = 0) -> Progress:
+    """Save the untrained policy that every pretraining and the scratch task start from."""
+    about = {"recipe": place.recipe.name, "seed": seed}
+    checkpoints.save(place.folder("random"), place.new_policy(seed), place.recipe.kind, place.shape, about)
+    yield 1, 1, "untrained policy saved"
+
+
+def pretrain_stage(
+    place: Place, start: str, config: PretrainConfig, seed: int = 0, data_root: str | Path | None = None
+) -> Progress:
+    """Pretrain and save a start: "unlabelled" from random weights, "labelled" from the unlabelled one's."""
+    images, labels = load_mnist(True, data_root)
+    policy = place.policy("random" if start == "unlabelled" else "unlabelled").train()
+    known = labels if start == "labelled" else None
+    curve = []
+    steps = pretrain(policy, images, known, prepare(place.recipe), config, torch.Generator().manual_seed(seed))
+    for record in steps:
+        if record.step % 20 == 0:
+            curve.append({"step": record.step, "nll": round(record.nll, 3), "seconds": round(record.seconds, 1)})
+        yield record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image"
+    test_images, test_labels = load_mnist(False, data_root)
+    nll = heldout_nll(policy, prepare(place.recipe)(test_images), test_labels).mean().item()
+    about = {"recipe": place.recipe.name, "seed": seed, "test_nll": nll, "config": dataclasses.asdict(config)}
+    checkpoints.save(place.folder(start), policy, place.recipe.kind, place.shape, about, curve)
+    yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
+
+
+def rl_stage(place: Place, task: str, algorithm, config: RLConfig, seed: int = 0) -> Progress:
+    """Train a task's start by ``algorithm`` and save the result. Needs no MNIST: rewards are all it learns from."""
+    recipe = place.recipe
+    reference = place.policy(STARTS[task])
+    policy = checkpoints.build(recipe.kind, place.shape)
+    policy.load_state_dict(reference.state_dict())
+    rewards = Rewards(place.classifier(), reference, recipe.tasks[task].rewards)
+    curve = []
+    steps = train(policy, reference, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(seed))
+    for record in steps:
+        curve.append(curve_point(record))
+        yield record.step + 1, config.steps, f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
+    about = {
+        **{"recipe": recipe.name, "task": task, "algorithm": algorithm.name, "seed": seed, "samples": record.samples},
+        **{"config": dataclasses.asdict(config), "settings": dataclasses.asdict(algorithm)},
+        **{"rewards": recipe.tasks[task].rewards, "seconds": round(record.seconds, 1)},
+    }
+    checkpoints.save(place.folder(run_folder(task, algorithm.name, seed)), policy, recipe.kind, place.shape, about, curve)
+
+
+def curve_point(record: RLStep) -> dict:
+    """The numbers of a record, without its samples, rounded for the curve that ships."""
+    plain = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, dict):
+            value = {name: round(part, 5) for name, part in value.items()}
+        if not isinstance(value, torch.Tensor):
+            plain[field.name] = round(value, 5) if isinstance(value, float) else value
+    return plain

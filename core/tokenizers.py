@@ -1,0 +1,91 @@
+"""From pictures to sequences of tokens and back.
+
+An autoregressive policy knows nothing of pictures: it only continues a sequence of small integers. A tokenizer fixes
+which integers stand for which picture, and is the one place where the two meet.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+class PixelTokenizer:
+    """One token a pixel, in raster order (row by row, from the top left), its value a gray level.
+
+    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), ``levels - 1`` is full ink (white).
+    """
+
+    def __init__(self, size: int, levels: int):
+        """
+        Args:
+            size: height and width of the picture in pixels, 1 to 64.
+            levels: number of gray levels, 2 to 256.
+        """
+        if not (isinstance(size, int) and 1 <= size <= 64):
+            raise ValueError(f"size is {size!r}; a picture is 1 to 64 pixels high and wide.")
+        if not (isinstance(levels, int) and 2 <= levels <= 256):
+            raise ValueError(f"levels is {levels!r}; a pixel has 2 to 256 gray levels.")
+        self.size = size
+        self.levels = levels
+
+    @property
+    def grid(self) -> int:
+        """Tokens a side."""
+        return self.size
+
+    @property
+    def length(self) -> int:
+        """Tokens a picture (T)."""
+        return self.size * self.size
+
+    @property
+    def vocabulary(self) -> int:
+        """Values a token can take (V)."""
+        return self.levels
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Pictures to tokens, each pixel rounded to its nearest gray level.
+
+        Args:
+            images: (B, 1, size, size) floating point, in [0, 1].
+
+        Returns:
+            (B, T) int64 in [0, levels).
+
+        Raises:
+            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or NaN.
+        """
+        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+            kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
+            raise TypeError(f"images are {kind}; the tokenizer reads floating-point tensors in [0, 1].")
+        if images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
+            raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 1, {self.size}, {self.size}).")
+        if not bool(((images >= 0) & (images <= 1)).all()):  # written so that NaN fails too
+            raise ValueError("images hold values outside [0, 1] (or NaN); scale them to [0, 1] first.")
+        return (images * (self.levels - 1)).round().long().flatten(1)
+
+    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens to pictures; ``encode(decode(tokens))`` gives the same tokens back.
+
+        Args:
+            tokens: (B, T) int64 in [0, levels).
+
+        Returns:
+            (B, 1, size, size) float32 in [0, 1].
+
+        Raises:
+            TypeError: not an int64 tensor. ValueError: another shape, or a token outside [0, levels).
+        """
+        check_tokens(tokens, self.length, self.levels)
+        return (tokens.float() / (self.levels - 1)).view(-1, 1, self.size, self.size)
+
+
+def check_tokens(tokens: torch.Tensor, length: int, vocabulary: int) -> None:
+    """Raise, in words, unless ``tokens`` is (B, length) int64 in [0, vocabulary)."""
+    if not isinstance(tokens, torch.Tensor) or tokens.dtype != torch.int64:
+        kind = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
+        raise TypeError(f"tokens are {kind}; expected a tensor of torch.int64.")
+    if tokens.ndim != 2 or tokens.shape[1] != length:
+        raise ValueError(f"tokens have shape {tuple(tokens.shape)}; expected (B, {length}).")
+    if tokens.numel() and not (0 <= int(tokens.min()) and int(tokens.max()) < vocabulary):
+        raise ValueError(f"tokens range from {int(tokens.min())} to {int(tokens.max())}; allowed: 0 to {vocabulary - 1}.")

@@ -1,0 +1,170 @@
+"""The command line of training.
+
+    python -m core.train {classifier,judge,pretrain,reinforce,grpo,all} --recipe NAME [--task steer|refine|scratch]
+
+Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
+everything from nothing and ends with the ladder of ``core.evaluate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core import checkpoints
+from core.data import DataError
+from core.evaluate import evaluate, print_ladder
+from core.fields import field_names, parse_field
+from core.recipes import find_recipe
+from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage
+
+STAGES = ("classifier", "judge", "tokenizer", "pretrain", "reinforce", "grpo", "all")
+GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints")
+
+
+class UsageError(ValueError):
+    """The command line asks for something that there is not; the message says what is allowed."""
+
+
+def parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
+    """["grpo", "--recipe", "tiny-4x4"] to ("grpo", {"recipe": "tiny-4x4"}); names are checked later, by the stage."""
+    if not arguments or arguments[0] not in STAGES:
+        found = repr(arguments[0]) if arguments else "nothing"
+        raise UsageError(f"the first word is {found}; it names what to train: {', '.join(STAGES)}.")
+    return arguments[0], parse_options(arguments[1:])
+
+
+def parse_options(words: list[str]) -> dict[str, str]:
+    """["--recipe", "tiny-4x4"] to {"recipe": "tiny-4x4"}."""
+    options: dict[str, str] = {}
+    rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for name, value in zip(rest[::2], [*rest[1::2], None], strict=False):
+        if not name.startswith("--") or value is None or value.startswith("--"):
+            raise UsageError(f"{name!r} is not followed by a value; options are written --name value.")
+        options[name[2:].replace("_", "-")] = value
+    return options
+
+
+def change(config, options: dict[str, str]):
+    """A dataclass with the fields named in ``options`` (which loses them) replaced."""
+    changes = {}
+    for name in field_names(type(config)):
+        if (flag := name.replace("_", "-")) in options:
+            changes[name] = parse_field(type(config), name, options.pop(flag))
+    return dataclasses.replace(config, **changes)
+
+
+def plan(stage: str, options: dict[str, str]):
+    """What a command line asks for, checked whole before anything runs.
+
+    Returns:
+        place, and a list of (title, stage generator) in the order in which they run.
+    """
+    options = dict(options)
+    recipe = find_recipe(options.pop("recipe", "pixels-8x8"))
+    place = Place(recipe, Path(options.pop("checkpoints", checkpoints.ROOT)))
+    data_root = options.pop("data-root", None)
+    seed = _whole("seed", options.pop("seed", "0"), 0, 1_000_000)
+    work = []
+
+    def supervised(kinds, starts):
+        for kind in kinds:
+            config = change(getattr(recipe, kind), options)
+            work.append((kind, classifier_stage(place, kind, config, seed, data_root)))
+        if starts:
+            work.append(("untrained policy", random_stage(place, seed)))
+        for start in starts:
+            config = change(getattr(recipe, start), options)
+            work.append((f"pretrain {start}", pretrain_stage(place, start, config, seed, data_root)))
+
+    def reinforced(task, name, seed):
+        algorithm, config = getattr(recipe.tasks[task], name)
+        algorithm, config = change(algorithm, options), change(config, options)
+        work.append((f"{name} {task}" + f" seed {seed}" * (seed > 0), rl_stage(place, task, algorithm, config, seed)))
+
+    if stage == "tokenizer":
+        raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
+    if stage in ("classifier", "judge", "pretrain") and recipe.borrows:
+        raise UsageError(f"recipe {recipe.name} uses the {recipe.borrows} recipe's; train that one.")
+    if stage in ("classifier", "judge"):
+        supervised([stage], [])
+    elif stage == "pretrain":
+        starts = _one_of("start", options.pop("start", "both"), ("both", "unlabelled", "labelled"))
+        supervised([], ["unlabelled", "labelled"] if starts == "both" else [starts])
+    elif stage in ("reinforce", "grpo"):
+        task = _one_of("task", options.pop("task", next(iter(recipe.tasks))), tuple(recipe.tasks))
+        reinforced(task, stage, seed)
+    else:
+        seeds = _whole("seeds", options.pop("seeds", "1"), 1, 100)
+        supervised([] if recipe.borrows else ["classifier", "judge"], [] if recipe.borrows else ["unlabelled", "labelled"])
+        if recipe.borrows:
+            work.append(("untrained policy", random_stage(place, seed)))
+        for task in recipe.tasks:
+            for name in ("reinforce", "grpo"):
+                for number in range(seeds):
+                    reinforced(task, name, number)
+    if options:
+        raise UsageError(f"unknown option --{next(iter(options))} for {stage}; {_allowed(stage, recipe)}")
+    return place, work
+
+
+def _allowed(stage: str, recipe) -> str:
+    if stage in ("classifier", "judge"):
+        names = field_names(type(getattr(recipe, stage)))
+    elif stage == "pretrain":
+        names = field_names(type(recipe.labelled))
+    elif stage in ("reinforce", "grpo"):
+        algorithm, config = getattr(next(iter(recipe.tasks.values())), stage)
+        names = field_names(type(config)) + field_names(type(algorithm))
+    else:
+        names = []
+    return "allowed: " + ", ".join("--" + name.replace("_", "-") for name in (*GENERAL, *names)) + "."
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise UsageError(f"--{name} is {value!r}; allowed: {', '.join(allowed)}.")
+    return value
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise UsageError(f"--{name} is {text!r}; allowed: a whole number from {low} to {high}.")
+    return int(text)
+
+
+def run(title: str, stage) -> None:
+    """Exhaust a stage under a progress bar."""
+    bar, note = None, ""
+    for done, total, note in stage:
+        bar = bar or tqdm(total=total, desc=title, dynamic_ncols=True, mininterval=1.0)
+        bar.set_postfix_str(note, refresh=False)
+        bar.update(done - bar.n)
+    if bar is not None:
+        bar.close()
+        print(f"{title}: {note}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__.strip())
+        return 0
+    try:
+        stage, options = parse(arguments)
+        place, work = plan(stage, options)
+        for title, generator in work:
+            run(title, generator)
+        if stage == "all":
+            print_ladder(evaluate(place, data_root=options.get("data-root")))
+    except (ValueError, DataError, checkpoints.CheckpointError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The policy gradient, proved on pictures so small that every one of them can be counted."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from conftest import Brightness, make_policy
+from test_policies import every_picture
+
+from core.algorithms import GRPO, Reinforce
+from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, zero_variance
+from core.policies import gather
+from core.recipes import RLConfig
+from core.rewards import Rewards
+from core.rl import Batch, objective, select, train
+
+PICTURES = every_picture(4, 2)
+LABELS = torch.full((16,), 1)
+PAID = torch.linspace(0, 1, 16).square()  # some reward for each picture
+
+
+def gradient(policy, value):
+    """All gradients of a value as one vector; what it does not depend on counts as zero."""
+    parts = torch.autograd.grad(value, list(policy.parameters()), allow_unused=True)
+    pairs = zip(parts, policy.parameters(), strict=True)
+    return torch.cat([(torch.zeros_like(q) if part is None else part).flatten() for part, q in pairs])
+
+
+def exact_gradient(policy, reference, beta):
+    """Of E[reward] - beta KL(policy || reference), with the sums over all pictures written out."""
+    log_p = gather(policy.log_probs(LABELS, PICTURES), PICTURES).sum(1)
+    log_q = gather(reference.log_probs(LABELS, PICTURES), PICTURES).sum(1).detach()
+    return gradient(policy, (log_p.exp() * (PAID - beta * (log_p - log_q))).sum())
+
+
+def estimate(policy, reference, algorithm, config, pictures, advantages, share):
+    log_probs = policy.log_probs(LABELS[: len(pictures)], pictures, config.temperature)
+    before = reference.log_probs(LABELS[: len(pictures)], pictures, config.temperature).detach()
+    taken = gather(log_probs.detach(), pictures)
+    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share)
+    loss, cut = objective(log_probs, log_probs.detach(), algorithm, config, batch)
+    assert cut == 0  # the ratio is 1 before the first update, so nothing is clipped
+    return -gradient(policy, loss)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+@pytest.mark.parametrize("algorithm", [Reinforce("none"), Reinforce("mean"), GRPO()])
+def test_the_mean_estimate_is_the_exact_gradient(kind, algorithm, beta):
+    policy, reference = make_policy(kind), make_policy(kind, seed=1)
+    chance = gather(policy.log_probs(LABELS, PICTURES), PICTURES).sum(1).exp().detach()
+    # Each picture once, weighted by its probability: the mean over endlessly many samples (one endless group).
+    mean = (chance * PAID).sum()
+    advantages = {"none": PAID, "mean": PAID - 0.2}.get(getattr(algorithm, "baseline", None), PAID - mean)
+    config = RLConfig(digits=(1,), beta=beta)
+    found = estimate(policy, reference, algorithm, config, PICTURES, advantages, chance)
+    expected = exact_gradient(policy, reference, beta)
+    assert (found - expected).norm() < 2e-4 * expected.norm()
+
+
+def test_a_group_of_two_gives_half_the_gradient_of_the_reward(kind):
+    """Centring on a mean that holds the sample itself shortens the gradient by (G - 1) / G, and does nothing else."""
+    policy = make_policy(kind)
+    chance = gather(policy.log_probs(LABELS, PICTURES), PICTURES).sum(1).exp().detach()
+    total, weight = torch.zeros(()), torch.zeros(16)
+    for a, b in itertools.product(range(16), repeat=2):
+        advantages = group_advantages(PAID[[a, b]][None], scale=False)[0]
+        for picture, advantage in ((a, advantages[0]), (b, advantages[1])):
+            weight[picture] += chance[a] * chance[b] * advantage / 2
+    log_p = gather(policy.log_probs(LABELS, PICTURES), PICTURES).sum(1)
+    total = gradient(policy, (weight * log_p).sum())
+    expected = 0.5 * exact_gradient(policy, policy, beta=0.0)
+    assert (total - expected).norm() < 2e-4 * expected.norm()
+
+
+def test_the_ratio_is_one_before_the_first_update(kind):
+    policy, labels = make_policy(kind, size=4, levels=4), torch.arange(50) % 10
+    rollout = policy.sample(labels, 0.8, torch.Generator().manual_seed(0))
+    ratio = (gather(policy.log_probs(labels, rollout.tokens, 0.8), rollout.tokens) - rollout.log_probs).exp()
+    torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=2e-5, rtol=0)
+
+
+def test_exact_kl_is_no_less_than_zero_and_the_mean_of_k3():
+    generator = torch.Generator().manual_seed(0)
+    p, q = torch.randn(2, 7, 5, 9, generator=generator).log_softmax(-1)
+    assert (exact_kl(p, q) > 0).all() and torch.equal(exact_kl(p, p), torch.zeros(7, 5))
+    mean = torch.stack([p[..., v].exp() * k3(p[..., v], q[..., v]) for v in range(9)]).sum(0)
+    torch.testing.assert_close(mean, exact_kl(p, q))
+
+
+def test_the_kl_of_a_training_step_is_that_of_whole_pictures(kind):
+    policy, reference = make_policy(kind), make_policy(kind, seed=1)
+    log_p, log_q = (gather(model.log_probs(LABELS, PICTURES), PICTURES).sum(1) for model in (policy, reference))
+    whole = (log_p.exp() * (log_p - log_q)).sum()
+    by_token = exact_kl(policy.log_probs(LABELS, PICTURES), reference.log_probs(LABELS, PICTURES)).sum(1)
+    torch.testing.assert_close((log_p.exp() * by_token).sum(), whole)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_advantages_ignore_a_constant_and_sum_to_zero(scale):
+    rewards = torch.rand(6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    advantages = group_advantages(rewards, scale)
+    torch.testing.assert_close(advantages, group_advantages(rewards + 3.7, scale))
+    torch.testing.assert_close(advantages.sum(1), torch.zeros(6, dtype=torch.double))
+    if scale:
+        torch.testing.assert_close(advantages.std(1, correction=0), torch.ones(6, dtype=torch.double), rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_a_group_without_variance_teaches_nothing(kind, scale):
+    policy = make_policy(kind)
+    rewards = torch.full((1, 16), 0.3)
+    assert zero_variance(rewards).all()
+    advantages = group_advantages(rewards, scale)[0]
+    assert torch.equal(advantages, torch.zeros(16))
+    config = RLConfig(digits=(1,), beta=0.0)
+    found = estimate(policy, policy, GRPO(scale=scale), config, PICTURES, advantages, torch.ones(16))
+    assert torch.equal(found, torch.zeros_like(found))
+
+
+def test_clipping_takes_the_gradient_only_where_it_would_overshoot():
+    log_ratio = torch.tensor([[0.5, 0.5, -0.5, -0.5, 0.1]], requires_grad=True)
+    advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]])
+    surrogate, cut = clipped_surrogate(log_ratio, advantages, 0.2, 0.3)
+    surrogate.sum().backward()
+    assert cut.tolist() == [[True, False, False, True, False]]
+    expected = torch.where(cut, 0.0, log_ratio.detach().exp() * advantages)
+    torch.testing.assert_close(log_ratio.grad, expected)
+    assert surrogate[0, 0].item() == pytest.approx(1.3) and surrogate[0, 3].item() == pytest.approx(-0.8)
+
+
+def test_the_selection_stands_for_all_samples():
+    advantages = torch.randn(3, 12, generator=torch.Generator().manual_seed(0))
+    value = torch.rand(36, generator=torch.Generator().manual_seed(1))
+    generator, sums = torch.Generator().manual_seed(2), []
+    for _ in range(4000):
+        chosen, share = select(advantages, 6, generator)
+        assert len(set(chosen.tolist())) == 18 and share.sum() == 36
+        sums.append((share @ value[chosen]).item())
+    error = torch.tensor(sums).std().item() / math.sqrt(len(sums))
+    assert abs(sum(sums) / len(sums) - value.sum().item()) < 4 * error
+    assert torch.equal(select(advantages, 12, generator)[0], torch.arange(36))
+
+
+def run(kind, algorithm=None, steps=3, weights=None, **changes):
+    policy, reference = make_policy(kind, size=3, levels=3), make_policy(kind, size=3, levels=3)
+    settings = {"digits": (1,), "group": 16, "steps": steps, "lr": 0.03, "beta": 0.01, "warmup": 1, **changes}
+    rewards = Rewards(Brightness(), reference, weights or {"confidence": 1.0})
+    records = train(
+        *(policy, reference, rewards, Brightness(), algorithm or GRPO(), RLConfig(**settings)),
+        torch.Generator().manual_seed(0),
+    )
+    return policy, records
+
+
+@pytest.mark.parametrize("algorithm", [Reinforce(), GRPO(), GRPO(scale=True, updates=3)])
+def test_training_raises_the_reward(kind, algorithm):
+    _, records = run(kind, algorithm, steps=40, average=0.0)
+    rewards = [record.reward for record in records]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.15
+
+
+def test_the_same_seed_trains_to_the_same_bits(kind):
+    (first, a), (second, b) = run(kind), run(kind)
+    assert [record.reward for record in a] == [record.reward for record in b]
+    assert all(torch.equal(p, q) for p, q in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_closing_stops_the_work_and_leaves_a_usable_policy(kind):
+    policy, records = run(kind, steps=1000)
+    record = next(records)
+    records.close()
+    assert record.samples == 16 and math.isfinite(record.kl) and record.kl == pytest.approx(0, abs=1e-5)
+    assert policy.sample(torch.tensor([1])).tokens.shape == (1, 9)
+
+
+def test_rewards_that_are_all_equal_move_nothing(kind):
+    policy, records = run(kind, weights={"confidence": 0.0}, beta=0.0)
+    before = [parameter.clone() for parameter in policy.parameters()]
+    assert [record.zero_variance for record in records] == [1, 1, 1]
+    assert all(torch.equal(p, q) for p, q in zip(before, policy.parameters(), strict=True))

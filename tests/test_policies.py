@@ -1,0 +1,128 @@
+import itertools
+
+import pytest
+import torch
+from conftest import make_policy
+
+from core.lstm import recurrence
+from core.policies import gather
+
+
+def every_picture(length: int, vocabulary: int) -> torch.Tensor:
+    return torch.tensor(list(itertools.product(range(vocabulary), repeat=length)))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_the_samplers_log_probabilities_are_those_of_the_scoring_pass(kind, temperature):
+    policy = make_policy(kind, size=5, levels=4)
+    labels = torch.arange(30) % 10
+    rollout = policy.sample(labels, temperature, torch.Generator().manual_seed(0))
+    again = gather(policy.log_probs(labels, rollout.tokens, temperature), rollout.tokens)
+    torch.testing.assert_close(rollout.log_probs, again, atol=2e-5, rtol=0)
+
+
+def test_the_probabilities_of_all_pictures_sum_to_one(kind):
+    policy, pictures = make_policy(kind), every_picture(4, 2)
+    for label in (0, 7):
+        labels = torch.full((16,), label)
+        total = gather(policy.log_probs(labels, pictures), pictures).sum(1).exp().sum()
+        assert total.item() == pytest.approx(1, abs=1e-5)
+
+
+def test_samples_come_as_often_as_their_probability_says(kind):
+    policy, pictures, count = make_policy(kind), every_picture(4, 2), 20_000
+    labels = torch.full((count,), 3)
+    tokens = policy.sample(labels, 1.3, torch.Generator().manual_seed(1)).tokens
+    found = torch.bincount((tokens * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    expected = count * gather(policy.log_probs(labels[:16], pictures, 1.3), pictures).sum(1).exp()
+    chi_square = ((found - expected).square() / expected).sum().item()
+    assert chi_square < 37.7  # the 99.9 % point of 15 degrees of freedom
+
+
+def test_no_logit_sees_its_own_token_or_a_later_one(kind):
+    policy = make_policy(kind, size=3, levels=3)
+    tokens = torch.randint(3, (1, 9), generator=torch.Generator().manual_seed(0))
+    label = torch.tensor([4])
+    before = policy.logits(label, tokens)
+    for t in range(9):
+        changed = tokens.clone()
+        changed[0, t] = (changed[0, t] + 1) % 3
+        after = policy.logits(label, changed)
+        torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1])
+        assert t == 8 or not torch.allclose(after[:, t + 1], before[:, t + 1])
+
+
+def test_the_first_token_depends_on_the_label(kind):
+    policy = make_policy(kind)
+    logits = policy.logits(torch.arange(10), torch.zeros(10, 4, dtype=torch.int64))[:, 0]
+    assert len(torch.unique(logits, dim=0)) == 10
+
+
+def test_without_label_inputs_all_labels_are_the_same(kind):
+    policy = make_policy(kind)
+    for parameter in policy.label_inputs():
+        torch.nn.init.zeros_(parameter)
+    logits = policy.logits(torch.arange(10), torch.ones(10, 4, dtype=torch.int64))
+    torch.testing.assert_close(logits, logits[:1].expand_as(logits))
+
+
+def test_a_prefix_is_kept_and_scored_and_the_rest_is_drawn(kind):
+    policy = make_policy(kind, size=3, levels=3)
+    labels, prefix = torch.arange(8), torch.randint(3, (8, 5), generator=torch.Generator().manual_seed(2))
+    rollout = policy.sample(labels, 1.0, torch.Generator().manual_seed(3), prefix)
+    assert torch.equal(rollout.tokens[:, :5], prefix)
+    again = gather(policy.log_probs(labels, rollout.tokens), rollout.tokens)
+    torch.testing.assert_close(rollout.log_probs, again, atol=2e-5, rtol=0)
+    whole = policy.sample(labels, prefix=rollout.tokens)
+    assert torch.equal(whole.tokens, rollout.tokens)
+
+
+def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generator_alone(kind):
+    policy, labels = make_policy(kind, size=4, levels=4), torch.arange(10)
+    state = torch.get_rng_state()
+    first, second, other = (policy.sample(labels, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first.tokens, second.tokens) and torch.equal(first.log_probs, second.log_probs)
+    assert not torch.equal(first.tokens, other.tokens)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"labels": torch.tensor([10])}, "allowed: 0 to 9"),
+        ({"labels": torch.tensor([0.0])}, "torch.int64"),
+        ({"labels": torch.tensor([], dtype=torch.int64)}, "non-empty"),
+        ({"labels": torch.tensor([1]), "temperature": 0.0}, "temperature is 0.0"),
+        ({"labels": torch.tensor([1]), "temperature": float("nan")}, "temperature is nan"),
+        ({"labels": torch.tensor([1]), "prefix": torch.tensor([[2]])}, "allowed: 0 to 1"),
+        ({"labels": torch.tensor([1]), "prefix": torch.zeros(1, 5, dtype=torch.int64)}, "at most 4"),
+        ({"labels": torch.tensor([1, 2]), "prefix": torch.zeros(1, 2, dtype=torch.int64)}, "1 rows for 2 labels"),
+    ],
+)
+def test_bad_requests_are_refused_in_words(kind, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        make_policy(kind).sample(**arguments)
+
+
+def test_the_written_out_lstm_is_an_lstm():
+    steps, batch, size = 5, 3, 4
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(steps, batch, 4 * size, generator=generator)
+    weight = torch.randn(size, 4 * size, generator=generator)
+    slow = torch.nn.LSTMCell(4 * size, size, bias=False)
+    order = [0, 1, 3, 2]  # PyTorch's gates are i, f, g, o
+    with torch.no_grad():
+        slow.weight_ih.copy_(torch.eye(4 * size).view(4, size, -1)[order].flatten(0, 1))
+        slow.weight_hh.copy_(weight.t().reshape(4, size, size)[order].flatten(0, 1))
+    state, expected = (torch.zeros(batch, size), torch.zeros(batch, size)), []
+    for step in inputs:
+        state = slow(step, state)
+        expected.append(state[0])
+    torch.testing.assert_close(recurrence(inputs, weight, torch.ones(batch, size)), torch.stack(expected))
+
+
+def test_its_gradient_is_that_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4, 3, 20), (5, 20), (3, 5)]
+    arguments = [torch.randn(s, generator=generator, dtype=torch.double, requires_grad=True) for s in shapes]
+    assert torch.autograd.gradcheck(recurrence, arguments)
