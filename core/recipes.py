@@ -126,8 +126,8 @@ RECIPES = {
             **{"name": "tiny-4x4", "size": 4, "levels": 4, "kind": "lstm", "shape": {"width": 32}},
             unlabelled=PretrainConfig(steps=150, lr=1e-2, warmup=10),
             labelled=PretrainConfig(steps=100, lr=1e-2, warmup=10),
-            classifier=ClassifierConfig(width=8, epochs=1),
-            judge=ClassifierConfig(width=8, epochs=1),
+            classifier=ClassifierConfig(width=16, epochs=3),
+            judge=ClassifierConfig(width=16, epochs=3),
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),

@@ -1,0 +1,1 @@
+"""One file a tab: its layout and its events, nothing else."""

@@ -1,0 +1,154 @@
+"""The command line, from digits to ladder, on pictures that stand in for MNIST."""
+
+import json
+
+import pytest
+import torch
+
+import core.stages
+from core import data, evaluate, load_judge, load_policy
+from core.data import DataError, load_mnist
+from core.recipes import RECIPES, PretrainConfig, RLConfig
+from core.train import main
+
+
+def bars(train: bool, root=None):
+    """28x28 pictures in ten classes that can be told apart at 4x4: a bright bar, at one of ten places, and some noise."""
+    count = 6000 if train else 400
+    generator = torch.Generator().manual_seed(int(train))
+    labels = torch.randint(10, (count,), generator=generator)
+    images = 0.1 * torch.rand(count, 1, 28, 28, generator=generator)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        place = 3 + 7 * (label % 4)
+        if label < 4:
+            image[0, :, place - 3 : place + 4] += 0.8
+        elif label < 8:
+            image[0, place - 3 : place + 4, :] += 0.8
+        else:
+            image[0, 7 * (label - 8) : 7 * (label - 8) + 14, 7:21] += 0.8
+    return images, labels
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setattr(core.stages, "load_mnist", bars)
+    monkeypatch.setattr(evaluate, "load_mnist", bars)
+
+
+def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(stand_in, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(evaluate, "SAMPLES", 500)
+    # The stand-in lives in this process, so the worker processes of the evaluation are replaced by a plain map.
+    monkeypatch.setattr(evaluate, "ProcessPoolExecutor", Inline)
+    assert main(["all", "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "tiny-4x4" / "metrics.json").read_text())
+    rows = {row["name"]: row["values"] for row in report["rows"]}
+    parts = ("REINFORCE", "GRPO", "best-of-N")
+    assert {f"{task}: {part}" for task in ("steer", "refine", "scratch") for part in parts} <= set(rows)
+    start = rows["steer: start (unlabelled)"]
+    assert rows["steer: GRPO"]["reward"]["mean"] > start["reward"]["mean"] + 0.1
+    assert rows["steer: GRPO"]["kl"]["mean"] > 0 == start["kl"]["mean"]
+    assert rows["real against real"]["frechet"]["mean"] < rows["random pixels"]["frechet"]["mean"]
+    assert "judge success" in capsys.readouterr().out
+    policy = load_policy("tiny-4x4/steer/grpo", tmp_path)
+    images = policy.tokenizer.decode(policy.sample(torch.arange(10)).tokens)
+    assert load_judge("tiny-4x4", tmp_path)(images).shape == (10, 10)
+
+
+class Inline:
+    """Runs what a ProcessPoolExecutor would run, here and now."""
+
+    def __init__(self, workers, context, initializer, arguments):
+        initializer(*arguments)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def map(self, function, jobs):
+        return map(function, jobs)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "names what to train: classifier, judge"),
+        ("gan --recipe tiny-4x4", "the first word is 'gan'"),
+        ("grpo --recipe nothing", "unknown recipe 'nothing'; allowed: pixels-8x8"),
+        ("grpo --task fly", "--task is 'fly'; allowed: steer, refine, scratch"),
+        ("grpo --beta", "'--beta' is not followed by a value"),
+        ("grpo --beta nan", "beta is nan; allowed: a number from 0 to 100"),
+        ("grpo --steps 1.5", "--steps is '1.5'; expected a whole number"),
+        ("grpo --steps 0", "steps is 0; allowed: a whole number from 1"),
+        ("grpo --digits 3,11", "different digits from 0 to 9"),
+        ("grpo --digits seven", "expected digits such as 3,7"),
+        ("grpo --scale perhaps", "expected true or false"),
+        ("grpo --epochs 3", "unknown option --epochs for grpo; allowed: --recipe"),
+        ("reinforce --baseline best", "baseline is 'best'; allowed: mean, none"),
+        ("grpo --seed -1", "--seed is '-1'; allowed: a whole number from 0"),
+        ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
+        ("classifier --recipe guide-8x8", "train that one"),
+        ("pretrain --start middle", "--start is 'middle'; allowed: both, unlabelled, labelled"),
+    ],
+)
+def test_bad_command_lines_get_a_sentence_and_code_two(line, words, capsys):
+    assert main(line.split()) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_training_without_its_start_says_what_is_missing(tmp_path, capsys):
+    assert main(["grpo", "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path)]) == 1
+    assert "no checkpoint 'tiny-4x4/unlabelled'" in capsys.readouterr().err
+
+
+def test_pretraining_without_labels_leaves_the_label_inputs_equal(stand_in, tmp_path):
+    place = core.stages.Place(RECIPES["tiny-4x4"], tmp_path)
+    for stage in (core.stages.random_stage(place), core.stages.pretrain_stage(place, "unlabelled", PretrainConfig(steps=5))):
+        list(stage)
+    policy = place.policy("unlabelled")
+    assert all(not parameter.any() for parameter in policy.label_inputs())
+    list(core.stages.pretrain_stage(place, "labelled", PretrainConfig(steps=5)))
+    assert all(parameter.any() for parameter in place.policy("labelled").label_inputs())
+
+
+def test_both_algorithms_get_the_same_start_and_the_same_samples():
+    for recipe in RECIPES.values():
+        for task in recipe.tasks.values():
+            (_, one), (_, other) = task.reinforce, task.grpo
+            assert (one.steps, one.group, one.digits) == (other.steps, other.group, other.digits)
+
+
+def test_configurations_check_themselves():
+    with pytest.raises(ValueError, match="group is 1; allowed: a whole number from 2"):
+        RLConfig(group=1)
+    with pytest.raises(ValueError, match="steps is True"):
+        RLConfig(steps=True)
+
+
+def no_network(*_, **__):
+    raise OSError("no network")
+
+
+def test_missing_mnist_names_file_place_and_remedy(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "MNIST", no_network)
+    words = r"train-images-idx3-ubyte is missing.*no network.*looked for in .*To mend it: rm -rf"
+    with pytest.raises(DataError, match=words):
+        load_mnist(True, tmp_path)
+    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        load_mnist(True)
+
+
+def test_damaged_mnist_is_called_damaged(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in data.FILES:
+        (raw / name).write_bytes(b"\0\0\x08\x03\0\0")
+    with pytest.raises(DataError, match="train-images-idx3-ubyte is damaged"):
+        load_mnist(True, tmp_path)
+
+
+def test_the_halves_share_no_picture():
+    first, second = data.halves(1001)
+    assert len(first) + len(second) == 1001 == len(set(first.tolist()) | set(second.tolist()))
