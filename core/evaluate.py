@@ -200,11 +200,10 @@ def _summary(runs: list[dict[str, float]]) -> dict:
     return summary
 
 
-def print_ladder(report: dict) -> None:
-    """The report as a table; plus-minus is the 95 % interval of the mean over seeds."""
-    print(f"\n{report['recipe']}: {report['samples']:,} samples a row at temperature {report['temperature']:g}")
-    print("| policy | seeds | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |")
-    print("|---|---|" + "---|" * len(COLUMNS))
+def ladder(report: dict) -> str:
+    """The report as a table in Markdown; plus-minus is the 95 % interval of the mean over seeds."""
+    lines = ["| policy | seeds | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"]
+    lines.append("|---|---|" + "---|" * len(COLUMNS))
     for row in report["rows"]:
         cells = []
         for name, (_, style) in COLUMNS.items():
@@ -213,7 +212,14 @@ def print_ladder(report: dict) -> None:
             if value is not None and value["interval"] is not None:
                 cell += f" ± {format(value['interval'], style)}"
             cells.append(cell)
-        print(f"| {row['name']} | {row['seeds']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['name']} | {row['seeds']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def print_ladder(report: dict) -> None:
+    """The table under a line that says how it was measured."""
+    print(f"\n{report['recipe']}: {report['samples']:,} samples a row at temperature {report['temperature']:g}")
+    print(ladder(report))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -102,8 +102,12 @@ class Recipe:
 def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig) -> dict[str, Task]:
     """The three tasks, each with the same configuration, hence the same samples, for both algorithms."""
     return {
-        name: Task(STARTS[name], (Reinforce(), config), (GRPO(), config))
-        for name, config in (("steer", steer), ("refine", refine), ("scratch", scratch))
+        name: Task(STARTS[name], (Reinforce(baseline="none"), config), (grpo, config))
+        for name, grpo, config in (
+            ("steer", GRPO(updates=2), steer),
+            ("refine", GRPO(updates=1), refine),
+            ("scratch", GRPO(updates=2), scratch),
+        )
     }
 
 
@@ -117,9 +121,9 @@ RECIPES = {
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(steps=100, group=48, lr=7e-4, label_lr=20, beta=0.05),
-                refine=RLConfig(steps=100, group=128, keep=24, lr=2e-4, beta=0.03),
-                scratch=RLConfig(steps=60, group=16, lr=1e-3, beta=0.0),
+                steer=RLConfig(steps=130, group=32, lr=5e-4, label_lr=80, beta=0.05, average=0.97),
+                refine=RLConfig(steps=80, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.03, average=0.97),
+                scratch=RLConfig(steps=60, group=8, lr=1e-3, beta=0.0),
             ),
         ),
         Recipe(

@@ -116,8 +116,13 @@ def pretrain_stage(
     yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
 
 
-def rl_stage(place: Place, task: str, algorithm, config: RLConfig, seed: int = 0) -> Progress:
-    """Train a task's start by ``algorithm`` and save the result. Needs no MNIST: rewards are all it learns from."""
+def rl_stage(
+    place: Place, task: str, algorithm, config: RLConfig, seed: int = 0, out: str | Path | None = None
+) -> Progress:
+    """Train a task's start by ``algorithm`` and save the result beside the start, or in ``out``.
+
+    Needs no MNIST: rewards are all it learns from.
+    """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
     policy = checkpoints.build(recipe.kind, place.shape)
@@ -133,7 +138,8 @@ def rl_stage(place: Place, task: str, algorithm, config: RLConfig, seed: int = 0
         **{"config": dataclasses.asdict(config), "settings": dataclasses.asdict(algorithm)},
         **{"rewards": recipe.tasks[task].rewards, "seconds": round(record.seconds, 1)},
     }
-    checkpoints.save(place.folder(run_folder(task, algorithm.name, seed)), policy, recipe.kind, place.shape, about, curve)
+    folder = Path(out) if out else place.folder(run_folder(task, algorithm.name, seed))
+    checkpoints.save(folder, policy, recipe.kind, place.shape, about, curve)
 
 
 def curve_point(record: RLStep) -> dict:
