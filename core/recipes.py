@@ -105,11 +105,14 @@ def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig) -> dict[str, Ta
         name: Task(STARTS[name], (Reinforce(baseline="none"), config), (grpo, config))
         for name, grpo, config in (
             ("steer", GRPO(updates=2), steer),
-            ("refine", GRPO(updates=1), refine),
+            ("refine", GRPO(updates=2), refine),
             ("scratch", GRPO(updates=2), scratch),
         )
     }
 
+
+# Steering one digit at 8x8, fast enough to watch: 64 samples and two updates a step.
+ONE_DIGIT = RLConfig(digits=(7,), group=64, steps=40, lr=1e-3, beta=0.05, average=0.9)
 
 RECIPES = {
     recipe.name: recipe
@@ -121,8 +124,8 @@ RECIPES = {
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(steps=130, group=32, lr=5e-4, label_lr=80, beta=0.05, average=0.97),
-                refine=RLConfig(steps=80, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.03, average=0.97),
+                steer=RLConfig(steps=110, group=32, lr=5e-4, label_lr=80, beta=0.055, average=0.98),
+                refine=RLConfig(steps=75, group=128, keep=24, lr=1e-4, label_lr=10, beta=0.04, average=0.97),
                 scratch=RLConfig(steps=60, group=8, lr=1e-3, beta=0.0),
             ),
         ),

@@ -17,12 +17,12 @@ CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # not core's:
 RECIPE = "pixels-8x8"
 POLICIES = {  # checkpoint: what a person reads
     "random": "Random · untrained",
-    "unlabelled": "Pretrained without labels · start of steer",
-    "steer/reinforce": "REINFORCE · steer",
-    "steer/grpo": "GRPO · steer",
-    "labelled": "Pretrained with labels · start of refine",
-    "refine/reinforce": "REINFORCE · refine",
-    "refine/grpo": "GRPO · refine",
+    "unlabelled": "Steer · start, no labels",
+    "steer/reinforce": "Steer · REINFORCE",
+    "steer/grpo": "Steer · GRPO",
+    "labelled": "Refine · start, labels",
+    "refine/reinforce": "Refine · REINFORCE",
+    "refine/grpo": "Refine · GRPO",
 }
 COLOURS = {"random": "#999999", "unlabelled": "#56B4E9", "labelled": "#56B4E9", "reinforce": "#E69F00", "grpo": "#009E73"}
 LARGEST_SEED = 2**31 - 1

@@ -109,6 +109,7 @@ def test_best_of_n_costs_at_most_its_bound():
         kl = sum(p * math.log(p * m) for p in chance)
         assert kl <= best_of_n_kl(n) + 1e-12
     assert best_of_n_kl(1) == 0
+    assert mixture(1000.0)[1] == 0.0 and best_of_n_kl(mixture(1000.0)[0]) < 4
     for kl in (0.0, 0.1, best_of_n_kl(2), 2.5):
         n, share = mixture(kl)
         assert 0 <= share < 1 + 1e-9

@@ -13,7 +13,7 @@ const unpack = (payload) => {
 
 function paint(canvas, tokens, upTo) {
   const context = canvas.getContext("2d"), cell = canvas.width / data.size;
-  context.fillStyle = "#111";
+  context.fillStyle = "#1d2a3a"; // not drawn yet: no gray level looks like it
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (let t = 0; t < upTo; t++) {
     const gray = Math.round((255 * tokens[t]) / (data.levels - 1));

@@ -32,19 +32,22 @@ def generate_tab(engine: Engine, page: gr.Blocks) -> None:
         except RequestError as error:
             raise gr.Error(str(error)) from error
 
-    with gr.Row(elem_id="rail"):
-        digit = gr.Radio([str(k) for k in range(10)], value="7", label="Target digit", scale=3, elem_id="digit")
+    with gr.Row():
+        digits = [str(k) for k in range(10)]
+        digit = gr.Radio(digits, value="7", label="Target digit", scale=3, min_width=280, elem_id="digit")
         policy = gr.Dropdown(
             [(POLICIES[name], name) for name in known],
-            value="steer/grpo" if "steer/grpo" in known else (known[-1] if known else None),
+            value="steer/grpo" if "steer/grpo" in known else known[-1],
             label="Policy",
-            scale=2,
+            scale=1,
+            min_width=280,
             elem_id="policy",
         )
-        temperature = gr.Slider(0.25, 2.0, value=1.0, step=0.05, label="Temperature", scale=1, elem_id="temperature")
-        count = gr.Slider(1, MOST_SAMPLES, value=24, step=1, label="Samples", scale=1, elem_id="count")
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, scale=1, elem_id="seed")
-        button = gr.Button("Draw again", variant="primary", scale=1, elem_id="draw")
+    with gr.Row():
+        temperature = gr.Slider(0.25, 2.0, value=1.0, step=0.05, label="Temperature", min_width=280, elem_id="temperature")
+        count = gr.Slider(1, MOST_SAMPLES, value=24, step=1, label="Samples", min_width=280, elem_id="count")
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, min_width=140, elem_id="seed")
+        button = gr.Button("Draw again", variant="primary", min_width=140, elem_id="draw")
     screen = player("generate-player")
     inputs = [policy, digit, temperature, seed, count]
     page.load(draw, inputs, screen, api_name="generate", concurrency_id="model", show_progress="hidden")
