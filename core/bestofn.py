@@ -8,7 +8,6 @@ from core.classifiers import Classifier, predict
 from core.metrics import best_of_n_kl
 from core.policies import Policy
 
-
 MOST = 128  # the largest N, of 3.9 nats: beyond it, drawing costs minutes and buys nothing
 
 

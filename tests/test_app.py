@@ -2,6 +2,8 @@
 
 import ast
 import base64
+import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 import torch
 
 from core import checkpoints, load_judge, load_policy
+from core.evaluate import ladder
+from core.recipes import RECIPES
 from demo.engine import Engine, RequestError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -93,3 +97,22 @@ def test_bad_requests_get_one_sentence(engine, change, words):
     with pytest.raises(RequestError, match=words):
         engine.generate(**{**good, **change})
     assert engine.generate(**good)["count"] == 4
+
+
+def test_the_readme_shows_the_ladder_that_was_measured():
+    report = json.loads((checkpoints.ROOT / "pixels-8x8" / "metrics.json").read_text(encoding="utf-8"))
+    assert ladder(report) in (REPO / "README.md").read_text(encoding="utf-8")
+
+
+def test_checkpoints_and_metrics_belong_together():
+    """Every shipped run has its row in the ladder, with as many seeds as there are checkpoints."""
+    report = json.loads((checkpoints.ROOT / "pixels-8x8" / "metrics.json").read_text(encoding="utf-8"))
+    seeds = {row["name"]: row["seeds"] for row in report["rows"]}
+    for task in ("steer", "refine", "scratch"):
+        for algorithm in ("reinforce", "grpo"):
+            found = list((checkpoints.ROOT / "pixels-8x8" / task / algorithm).rglob("config.json"))
+            assert seeds[f"{task}: {algorithm.upper()}"] == len(found) > 0
+            for path in found:
+                about = json.loads(path.read_text(encoding="utf-8"))
+                task_settings = RECIPES["pixels-8x8"].tasks[task]
+                assert about["config"] == json.loads(json.dumps(dataclasses.asdict(getattr(task_settings, algorithm)[1])))

@@ -46,7 +46,7 @@ def generate_tab(engine: Engine, page: gr.Blocks) -> None:
     with gr.Row():
         temperature = gr.Slider(0.25, 2.0, value=1.0, step=0.05, label="Temperature", min_width=280, elem_id="temperature")
         count = gr.Slider(1, MOST_SAMPLES, value=24, step=1, label="Samples", min_width=280, elem_id="count")
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, min_width=140, elem_id="seed")
+        seed = gr.Number(0, label="Seed", min_width=140, elem_id="seed")  # checked by the engine, which says what is allowed
         button = gr.Button("Draw again", variant="primary", min_width=140, elem_id="draw")
     screen = player("generate-player")
     inputs = [policy, digit, temperature, seed, count]
@@ -65,4 +65,4 @@ def _digit(text) -> int:
 
 
 def _next_seed(seed) -> int:
-    return (int(seed) + 1) % LARGEST_SEED if isinstance(seed, (int, float)) and seed >= 0 else 0
+    return int(seed) + 1 if isinstance(seed, (int, float)) and 0 <= seed < LARGEST_SEED else 0
