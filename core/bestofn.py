@@ -44,7 +44,7 @@ def best_of_n(
 
     def draw(label: int) -> torch.Tensor:
         wanted = torch.full_like(owner, label)
-        tokens = torch.cat([policy.sample(part, generator=generator).tokens for part in wanted.split(500)])
+        tokens = torch.cat([policy.sample(part, generator=generator).tokens for part in wanted.split(200)])
         return policy.tokenizer.decode(tokens)
 
     # A policy that ignores labels draws the same for all of them: then one set of draws serves every label.

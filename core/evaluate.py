@@ -21,6 +21,7 @@ from core import checkpoints
 from core.bestofn import best_of_n
 from core.classifiers import predict
 from core.data import DataError, load_mnist
+from core.memory import keep_memory
 from core.metrics import (
     density_coverage,
     frechet,
@@ -92,7 +93,7 @@ class Yardstick:
         """Every figure of a policy, from SAMPLES samples at temperature 1; KL only where there is a reference."""
         labels = torch.tensor(digits).repeat_interleave(-(-SAMPLES // len(digits)))
         generator, tokens, nats = torch.Generator().manual_seed(SEED), [], []
-        for part in labels.split(500):
+        for part in labels.split(200):
             tokens.append(policy.sample(part, generator=generator).tokens)
             if reference is not None:
                 with torch.no_grad():
@@ -132,6 +133,7 @@ _yardstick: Yardstick | None = None  # one a worker process
 def _prepare_worker(place: Place, data_root) -> None:
     global _yardstick
     torch.set_num_threads(1)
+    keep_memory()
     _yardstick = Yardstick(place, data_root)
 
 

@@ -78,7 +78,7 @@ def pretrain(
 
 
 @torch.no_grad()
-def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chunk: int = 500) -> torch.Tensor:
+def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chunk: int = 200) -> torch.Tensor:
     """(N,) negative log-likelihood of each picture given its label, in nats per image."""
     tokens = policy.tokenizer.encode(images)
     parts = [

@@ -8,7 +8,6 @@ everything from nothing and ends with the ladder of ``core.evaluate``.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from core import checkpoints
 from core.data import DataError
 from core.evaluate import evaluate, print_ladder
 from core.fields import field_names, parse_field
+from core.memory import keep_memory
 from core.recipes import find_recipe
 from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage
 
@@ -135,16 +135,6 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
     if not text.isdecimal() or not low <= int(text) <= high:
         raise UsageError(f"--{name} is {text!r}; allowed: a whole number from {low} to {high}.")
     return int(text)
-
-
-def keep_memory() -> None:
-    """Let the C library reuse freed memory: returned to the system and faulted in anew, it costs a fifth of each step."""
-    try:
-        allocator = ctypes.CDLL("libc.so.6")
-        allocator.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        allocator.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        pass  # another C library; training is only slower
 
 
 def run(title: str, stage) -> None:
