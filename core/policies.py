@@ -7,7 +7,6 @@ probabilities that are optimised are those of the sampler: same temperature, fir
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -234,8 +233,3 @@ class LSTMPolicy(Policy):
                 torch.add(logits[t], noise[t], out=score)
                 canvas[:, homes[t]] = score.argmax(1)
         return canvas[:, self.home], logits.transpose(0, 1)
-
-
-def uniform_nats(tokenizer) -> float:
-    """NLL of any picture under uniformly random tokens, in nats: T log V."""
-    return tokenizer.length * math.log(tokenizer.vocabulary)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from core.algorithms import GRPO, Reinforce
 from core.fields import check_fields
 
-TASKS = ("steer", "refine", "scratch")
 STARTS = {"steer": "unlabelled", "refine": "labelled", "scratch": "random"}
 
 
