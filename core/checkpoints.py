@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
+from core.patches import PatchTokenizer
 from core.policies import LSTMPolicy, Policy
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy
@@ -25,10 +26,22 @@ from core.transformer import TransformerPolicy
 FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 
+
+
+def _tokenizer(size: int, levels: int | None = None, codes: int | None = None, dim: int = 0, channels: int = 0):
+    return PixelTokenizer(size, levels) if codes is None else PatchTokenizer(size, codes, dim, channels)
+
+
+def _policy(kind: type[Policy], shape: dict) -> Policy:
+    of_tokenizer = {name: shape[name] for name in ("size", "levels", "codes", "dim", "channels") if name in shape}
+    return kind(_tokenizer(**of_tokenizer), **{name: shape[name] for name in shape if name not in of_tokenizer})
+
+
 # How each kind of model is built from the "model" part of its config.json.
 BUILDERS = {
-    "lstm": lambda size, levels, width: LSTMPolicy(PixelTokenizer(size, levels), width),
-    "transformer": lambda size, levels, **shape: TransformerPolicy(PixelTokenizer(size, levels), **shape),
+    "lstm": lambda **shape: _policy(LSTMPolicy, shape),
+    "transformer": lambda **shape: _policy(TransformerPolicy, shape),
+    "tokenizer": PatchTokenizer,
     "classifier": DigitClassifier,
     "judge": Judge,
 }
@@ -158,6 +171,11 @@ def available(root: Path = ROOT) -> list[str]:
 def load_policy(name: str | Path, root: Path = ROOT) -> Policy:
     """A policy by name: "RECIPE/random", "RECIPE/unlabelled", "RECIPE/steer/grpo", ...; or a folder; or a Hub repo id."""
     return load(locate(name, root), ("lstm", "transformer"))
+
+
+def load_tokenizer(recipe: str | Path, root: Path = ROOT) -> PatchTokenizer:
+    """The trained tokenizer of a recipe whose tokens are patches; its policies carry a copy."""
+    return load(locate(f"{recipe}/tokenizer", root), ("tokenizer",))
 
 
 def load_classifier(recipe: str | Path, root: Path = ROOT) -> Classifier:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,26 +20,13 @@ from tqdm import tqdm
 
 from core import checkpoints
 from core.bestofn import best_of_n
-from core.classifiers import predict
-from core.data import DataError, load_mnist
+from core.data import DataError
 from core.memory import keep_memory
-from core.metrics import (
-    density_coverage,
-    frechet,
-    ink_fraction,
-    interval,
-    neighbour_radii,
-    pixel_entropy,
-)
-from core.objectives import exact_kl
-from core.policies import Policy
-from core.pretrain import heldout_nll
+from core.metrics import interval
 from core.recipes import STARTS, find_recipe
-from core.rewards import coherence
-from core.stages import Place, prepare, run_folder
+from core.stages import Place, run_folder
+from core.yardstick import SAMPLES, SEED, Yardstick
 
-SAMPLES = 10_000
-SEED = 20_250_808  # of the evaluation; training uses small seeds
 COLUMNS = {  # name: (heading, format)
     "reward": ("reward", ".4f"),
     "success": ("judge success", ".2%"),
@@ -53,78 +41,40 @@ COLUMNS = {  # name: (heading, format)
 }
 
 
-class Yardstick:
-    """What samples are measured against: real test digits, classifier and judge of a recipe."""
+@dataclass(frozen=True)
+class Job:
+    """One row of the ladder, or one seed of it."""
 
-    def __init__(self, place: Place, data_root: str | Path | None):
-        self.place = place
-        images, self.labels = load_mnist(False, data_root)
-        fit = prepare(place.recipe)
-        self.images = fit(images)
-        self.classifier, self.judge = place.classifier(), place.judge()
-        self.real = self.features(self.images)
-        self.radii = neighbour_radii(self.real)
-        training, labels = load_mnist(True, data_root)
-        picked = torch.randperm(len(training), generator=torch.Generator().manual_seed(SEED))[:SAMPLES]
-        self.others, self.other_labels = fit(training[picked]), labels[picked]
-
-    @torch.no_grad()
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, D) the judge's features."""
-        return torch.cat([self.judge.features(part) for part in images.split(1000)])
-
-    def pictures(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """Every figure that needs pictures only."""
-        levels = self.place.recipe.levels
-        tokens = (images * (levels - 1)).round().long().flatten(1)
-        density, coverage = density_coverage(self.real, self.radii, features := self.features(images))
-        return {
-            "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
-            "success": (predict(self.judge, images).argmax(1) == labels).float().mean().item(),
-            "frechet": frechet(self.real, features),
-            "density": density,
-            "coverage": coverage,
-            "coherence": coherence(images).mean().item(),
-            "ink": ink_fraction(images),
-            "entropy": pixel_entropy(tokens, labels, levels),
-        }
-
-    def policy(self, policy: Policy, reference: Policy | None, digits: tuple[int, ...]) -> dict[str, float]:
-        """Every figure of a policy, from SAMPLES samples at temperature 1; KL only where there is a reference."""
-        labels = torch.tensor(digits).repeat_interleave(-(-SAMPLES // len(digits)))
-        generator, tokens, nats = torch.Generator().manual_seed(SEED), [], []
-        for part in labels.split(200):
-            tokens.append(policy.sample(part, generator=generator).tokens)
-            if reference is not None:
-                with torch.no_grad():
-                    kl = exact_kl(policy.log_probs(part, tokens[-1]), reference.log_probs(part, tokens[-1]))
-                nats.append(kl.sum(1))
-        values = self.pictures(policy.tokenizer.decode(torch.cat(tokens)), labels)
-        if policy.tokenizer.levels == self.place.recipe.levels:
-            values["nll"] = heldout_nll(policy, self.images, self.labels).mean().item()
-        if reference is not None:
-            values["kl"] = torch.cat(nats).mean().item()
-        return values
+    row: str
+    recipe: str = ""
+    name: str = ""  # of the checkpoint, below its recipe's folder; empty for rows that need none
+    reference: str | None = None  # the KL is measured to it
+    digits: tuple[int, ...] = tuple(range(10))
+    guidance: float = 1.0
+    price: float | None = None  # nats that best-of-N may spend
 
 
-def jobs(place: Place) -> list[tuple[str, str, str, str | None, tuple[int, ...]]]:
-    """(row, seed's checkpoint, recipe, reference, digits) for every checkpoint of the ladder that is there."""
-    found, everything = [], tuple(range(10))
-
-    def add(row, recipe, name, reference, digits):
-        if (place.root / recipe / name / "config.json").is_file():
-            found.append((row, name, recipe, reference, digits))
-
-    add("guide's recipe", "guide-8x8", "scratch/reinforce", "random", (7,))
-    add("untrained", place.recipe.name, "random", None, everything)
-    for task, settings in place.recipe.tasks.items():
-        add(f"{task}: start ({STARTS[task]})", place.recipe.name, STARTS[task], STARTS[task], everything)
+def jobs(place: Place) -> list[Job]:
+    """What there is to measure: every checkpoint of the ladder that is there, row by row in the ladder's order."""
+    recipe = place.recipe
+    found = [Job("real against real"), Job("guide's recipe", "guide-8x8", "scratch/reinforce", "random", (7,))]
+    if recipe.tokenizer is not None:
+        found[1] = Job("real, through the tokenizer")
+    found += [Job("random pixels"), Job("untrained", recipe.name, "random")]
+    for task, settings in recipe.tasks.items():
+        start = STARTS[task]
+        found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
+        for guidance in settings.guidances:
+            found.append(Job(f"{task}: start, guidance {guidance:g}", recipe.name, start, start, guidance=guidance))
         for algorithm in ("reinforce", "grpo"):
             digits = getattr(settings, algorithm)[1].digits
             for seed in range(100):
-                row = f"{task}: {algorithm.upper()}"
-                add(row, place.recipe.name, run_folder(task, algorithm, seed), STARTS[task], digits)
-    return found
+                name = run_folder(task, algorithm, seed)
+                found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
+        for name in settings.ablations:
+            row = f"{task}: GRPO, {name} alone"
+            found.append(Job(row, recipe.name, run_folder(task, f"grpo-{name}", 0), start, settings.grpo[1].digits))
+    return [job for job in found if not job.name or (place.root / job.recipe / job.name / "config.json").is_file()]
 
 
 _yardstick: Yardstick | None = None  # one a worker process
@@ -137,20 +87,21 @@ def _prepare_worker(place: Place, data_root) -> None:
     _yardstick = Yardstick(place, data_root)
 
 
-def _measure(job) -> dict[str, float]:
-    row, name, recipe, reference, digits = job
-    if row == "random pixels":
-        size, levels = _yardstick.place.recipe.size, _yardstick.place.recipe.levels
-        generator = torch.Generator().manual_seed(SEED)
-        images = torch.randint(levels, (SAMPLES, 1, size, size), generator=generator) / (levels - 1)
-        return _yardstick.pictures(images, torch.arange(SAMPLES) % 10)
-    if row == "real against real":
+def _measure(job: Job) -> dict[str, float]:
+    if job.row == "random pixels":
+        return _yardstick.noise()
+    if job.row == "real against real":
         return _yardstick.pictures(_yardstick.others, _yardstick.other_labels)
-    place = Place(find_recipe(recipe), _yardstick.place.root)
-    if row.endswith("best-of-N"):
-        images, labels, kl = best_of_n(place.policy(name), _yardstick.classifier, reference, SAMPLES, SEED)
+    if job.row == "real, through the tokenizer":
+        return _yardstick.reconstructed()
+    place = Place(find_recipe(job.recipe), _yardstick.place.root)
+    policy = place.policy(job.name)
+    if job.price is not None:
+        images, labels, kl = best_of_n(policy, _yardstick.classifier, job.price, SAMPLES, SEED)
         return {**_yardstick.pictures(images, labels), "kl": kl}
-    return _yardstick.policy(place.policy(name), place.policy(reference) if reference else None, digits)
+    if job.guidance != 1:
+        policy.guidance = job.guidance
+    return _yardstick.policy(policy, place.policy(job.reference) if job.reference else None, job.digits)
 
 
 def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
@@ -159,27 +110,27 @@ def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
     Returns:
         {"recipe", "samples", "seed", "rows": [{"name", "seeds", "values": {metric: {"mean", "interval", "seeds"}}}]}
     """
-    first = [("random pixels", "", "", None, ()), ("real against real", "", "", None, ()), *jobs(place)]
+    first = jobs(place)
     # Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
     workers = max(1, min(os.cpu_count() or 1, 8))
     values: dict[str, list[dict[str, float]]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker, (place, data_root)) as pool:
         for job, result in zip(first, _watch(pool.map(_measure, first), len(first)), strict=True):
-            values.setdefault(job[0], []).append(result)
+            values.setdefault(job.row, []).append(result)
         second = []
         for task in place.recipe.tasks:
             if f"{task}: GRPO" in values:  # the price GRPO paid decides the N that it is compared with
                 price = sum(run["kl"] for run in values[f"{task}: GRPO"]) / len(values[f"{task}: GRPO"])
-                second.append((f"{task}: best-of-N", STARTS[task], place.recipe.name, price, ()))
+                second.append(Job(f"{task}: best-of-N", place.recipe.name, STARTS[task], price=price))
         for job, result in zip(second, _watch(pool.map(_measure, second), len(second)), strict=True):
-            values[job[0]] = [result]
-    order = ["real against real", "guide's recipe", "random pixels", "untrained"]
-    for task in place.recipe.tasks:
-        order += [f"{task}: {part}" for part in (f"start ({STARTS[task]})", "best-of-N", "REINFORCE", "GRPO")]
+            values[job.row] = [result]
+    order = [row for row in values if not row.endswith("best-of-N")]
+    for job in second:
+        order.insert(order.index(f"{job.row.split(':')[0]}: REINFORCE"), job.row)
     report = {
         **{"recipe": place.recipe.name, "samples": SAMPLES, "seed": SEED, "temperature": 1.0},
         "rows": [
-            {"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order if name in values
+            {"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order
         ],
     }
     path = place.root / place.recipe.name / "metrics.json"

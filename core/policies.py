@@ -37,35 +37,39 @@ def gather(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return log_probs.gather(-1, tokens[..., None]).squeeze(-1)
 
 
-def check_labels(labels: torch.Tensor) -> None:
-    """Raise, in words, unless ``labels`` is (B,) int64 in [0, 10) with B >= 1."""
+def check_labels(labels: torch.Tensor, most: int = LABELS - 1) -> None:
+    """Raise, in words, unless ``labels`` is (B,) int64 in [0, most] with B >= 1."""
     if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64 or labels.ndim != 1 or not len(labels):
         kind = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, torch.Tensor) else type(labels).__name__
         raise ValueError(f"labels are {kind}; expected a non-empty (B,) tensor of torch.int64.")
-    if not (0 <= int(labels.min()) and int(labels.max()) < LABELS):
-        raise ValueError(f"labels range from {int(labels.min())} to {int(labels.max())}; allowed: 0 to {LABELS - 1}.")
+    if not (0 <= int(labels.min()) and int(labels.max()) <= most):
+        raise ValueError(f"labels range from {int(labels.min())} to {int(labels.max())}; allowed: 0 to {most}.")
 
 
 class Policy(nn.Module):
     """What the two policies share: checks, the sampling contract, and the scoring pass."""
 
+    largest_label = LABELS - 1
+
     def __init__(self, tokenizer):
         super().__init__()
         self.tokenizer = tokenizer
+        if isinstance(tokenizer, nn.Module):  # then it travels with the policy, and is never trained with it
+            tokenizer.requires_grad_(False)
 
     def logits(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Teacher-forced logits at temperature 1: entry t has seen the label and tokens before t, not t itself.
 
         Args:
-            labels: (B,) int64 in [0, 10).
+            labels: (B,) int64 in [0, 10). A transformer knows label 10 as well: none.
             tokens: (B, T) int64 in [0, V).
 
         Returns:
             (B, T, V) float32.
         """
-        check_labels(labels)
+        check_labels(labels, self.largest_label)
         check_tokens(tokens, self.tokenizer.length, self.tokenizer.vocabulary)
-        return self.readout(self.states(labels, tokens))
+        return self._logits(labels, tokens)
 
     def log_probs(self, labels: torch.Tensor, tokens: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """(B, T, V) log-probabilities of every token at every position, of the distribution that ``sample`` draws from."""
@@ -81,7 +85,7 @@ class Policy(nn.Module):
         """Draw one sample a label.
 
         Args:
-            labels: (B,) int64 in [0, 10).
+            labels: (B,) int64 in [0, 10), for a transformer also 10: none.
             temperature: above 0 and at most 10; 1 is the policy itself.
             generator: where the randomness comes from; None is PyTorch's global generator.
             prefix: (B, P) int64, P <= T: tokens that are given and are not drawn; the policy completes them.
@@ -89,7 +93,7 @@ class Policy(nn.Module):
         Returns:
             Rollout; over the prefix, ``log_probs`` holds the log-probabilities of the given tokens.
         """
-        check_labels(labels)
+        check_labels(labels, self.largest_label)
         if not (isinstance(temperature, (int, float)) and 0 < temperature <= 10):  # False for NaN too
             raise ValueError(f"temperature is {temperature!r}; allowed: above 0 and at most 10.")
         length, vocabulary = self.tokenizer.length, self.tokenizer.vocabulary
@@ -118,6 +122,10 @@ class Policy(nn.Module):
     def readout(self, states: torch.Tensor) -> torch.Tensor:
         """(..., H) states to (..., V) logits."""
         raise NotImplementedError
+
+    def _logits(self, labels, tokens) -> torch.Tensor:
+        """``logits``, the arguments checked."""
+        return self.readout(self.states(labels, tokens))
 
     def _generate(self, labels, noise, prefix) -> tuple[torch.Tensor, torch.Tensor]:
         """(T, B, V) noise that already carries the temperature, to tokens (B, T) and logits (B, T, V)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from core.data import augment
-from core.policies import Policy, distribution, gather
+from core.policies import LABELS, Policy, distribution, gather
 from core.recipes import PretrainConfig
 
 
@@ -62,8 +62,11 @@ def pretrain(
             if progress < config.augmented:
                 batch = augment(batch, config.strength, generator)
             batch = policy.tokenizer.encode(prepare(batch))  # (B, T)
+            known = blank if labels is None else labels[picked]
+            if config.drop:  # guidance needs to know what the policy draws when it is told nothing
+                known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
             with torch.autocast("cpu", dtype=torch.bfloat16):  # twice as fast here, and pretraining needs no exact ratio
-                logits = policy.logits(blank if labels is None else labels[picked], batch)
+                logits = policy.logits(known, batch)
             nll = -gather(distribution(logits), batch).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
             nll.backward()

@@ -24,10 +24,30 @@ class PretrainConfig:
     clip: float = 1.0  # largest gradient norm
     strength: float = 0.25  # of the augmentation: without it, 60,000 pictures are learned by heart too soon
     augmented: float = 0.8  # share of the training that augments; the rest sees MNIST as it is
+    drop: float = 0.0  # share of pictures whose label is withheld, for guidance; only a transformer can
 
     def __post_init__(self):
         check_fields(self, steps=(1, 1_000_000), batch=(1, 10_000), lr=(0, 1), warmup=(1, 100_000), clip=(1e-6, 1e6))
-        check_fields(self, strength=(0, 2), augmented=(0, 1))
+        check_fields(self, strength=(0, 2), augmented=(0, 1), drop=(0, 1))
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The VQ-VAE and its training: Adam, a codebook that follows by a running average."""
+
+    codes: int = 128  # V
+    dim: int = 16  # numbers in a code
+    channels: int = 32  # of the first convolution
+    steps: int = 3000
+    batch: int = 128
+    lr: float = 2e-3
+    decay: float = 0.99  # of the codebook's running average
+    commitment: float = 0.25  # weight of the distance between an encoder's output and its code
+    strength: float = 0.5  # of the augmentation
+
+    def __post_init__(self):
+        check_fields(self, codes=(2, 4096), dim=(1, 256), channels=(1, 256), steps=(1, 1_000_000), batch=(1, 10_000))
+        check_fields(self, lr=(0, 1), decay=(0, 0.99999), commitment=(0, 100), strength=(0, 2))
 
 
 @dataclass(frozen=True)
@@ -73,12 +93,13 @@ class RLConfig:
 
 @dataclass(frozen=True)
 class Task:
-    """Where RL starts, and how each algorithm is run from there: same start, same number of samples."""
+    """How each algorithm is run from a task's start (see STARTS): same start, same number of samples."""
 
-    start: str  # "random", "unlabelled" or "labelled"
     reinforce: tuple[Reinforce, RLConfig]
     grpo: tuple[GRPO, RLConfig]
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})
+    ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
+    guidances: tuple[float, ...] = ()  # of the start, to be measured beside it
 
 
 @dataclass(frozen=True)
@@ -87,27 +108,35 @@ class Recipe:
 
     name: str
     size: int  # height and width of a picture, in pixels
-    levels: int  # gray levels
     kind: str  # of policy: "lstm" or "transformer"
     shape: dict[str, int]  # of the policy: width, layers, ...
-    unlabelled: PretrainConfig  # from random weights
-    labelled: PretrainConfig  # from the unlabelled policy's weights
+    unlabelled: PretrainConfig
+    labelled: PretrainConfig
     classifier: ClassifierConfig
     judge: ClassifierConfig
     tasks: dict[str, Task]
+    levels: int = 0  # gray levels, where tokens are pixels
+    tokenizer: TokenizerConfig | None = None  # where tokens are patches
     borrows: str = ""  # a recipe whose classifier and judge this one uses instead of training its own
 
+    @property
+    def tokenizer_shape(self) -> dict[str, int]:
+        """The numbers that a tokenizer is built from."""
+        if self.tokenizer is None:
+            return {"size": self.size, "levels": self.levels}
+        return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
-def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig) -> dict[str, Task]:
-    """The three tasks, each with the same configuration, hence the same samples, for both algorithms."""
-    return {
-        name: Task(STARTS[name], (Reinforce(baseline="none"), config), (grpo, config))
-        for name, grpo, config in (
-            ("steer", GRPO(updates=2), steer),
-            ("refine", GRPO(updates=2), refine),
-            ("scratch", GRPO(updates=2), scratch),
-        )
-    }
+
+def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig, **of_refine) -> dict[str, Task]:
+    """The three tasks, each with the same configuration, hence the same samples, for both algorithms.
+
+    ``of_refine`` are further fields of the refine task.
+    """
+
+    def task(config: RLConfig, **more) -> Task:
+        return Task((Reinforce(baseline="none"), config), (GRPO(updates=2), config), **more)
+
+    return {"steer": task(steer), "refine": task(refine, **of_refine), "scratch": task(scratch)}
 
 
 # Steering one digit at 8x8, fast enough to watch: 64 samples and two updates a step.
@@ -119,7 +148,7 @@ RECIPES = {
         Recipe(
             **{"name": "pixels-8x8", "size": 8, "levels": 16, "kind": "lstm", "shape": {"width": 192}},
             unlabelled=PretrainConfig(steps=3500),
-            labelled=PretrainConfig(steps=2000, lr=2e-3),
+            labelled=PretrainConfig(steps=4000),
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
@@ -140,6 +169,39 @@ RECIPES = {
                 scratch=RLConfig(steps=20, group=16, lr=3e-3, beta=0.0),
             ),
         ),
+        Recipe(
+            **{"name": "patches-28x28", "size": 28, "kind": "transformer"},
+            shape={"width": 128, "layers": 4, "heads": 4},
+            tokenizer=TokenizerConfig(),
+            unlabelled=PretrainConfig(steps=2500, lr=2e-3),
+            labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),
+            classifier=ClassifierConfig(),
+            judge=ClassifierConfig(),
+            tasks=_tasks(
+                steer=RLConfig(steps=80, group=16, lr=3e-4, label_lr=20, beta=0.05, average=0.95),
+                refine=RLConfig(steps=80, group=16, lr=1e-4, label_lr=10, beta=0.05, average=0.95),
+                scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
+                rewards={"confidence": 1.0, "coherence": 0.25, "realism": 0.25},
+                ablations={"confidence": {"confidence": 1.0}, "coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
+                guidances=(1.5, 2.0, 3.0, 4.0),
+            ),
+        ),
+        Recipe(
+            **{"name": "tiny-patches", "size": 12, "kind": "transformer"},
+            shape={"width": 32, "layers": 2, "heads": 2},
+            tokenizer=TokenizerConfig(codes=16, dim=4, channels=8, steps=150, lr=5e-3, decay=0.9),
+            unlabelled=PretrainConfig(steps=150, lr=5e-3, warmup=10),
+            labelled=PretrainConfig(steps=150, lr=5e-3, warmup=10, drop=0.1),
+            classifier=ClassifierConfig(width=16, epochs=3),
+            judge=ClassifierConfig(width=16, epochs=3),
+            tasks=_tasks(
+                steer=RLConfig(steps=20, group=16, lr=2e-3, label_lr=10, beta=0.05),
+                refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
+                scratch=RLConfig(steps=20, group=16, lr=2e-3, beta=0.0),
+                ablations={"realism": {"realism": 1.0}},
+                guidances=(2.0,),
+            ),
+        ),
         # The course guide's own script, as it stands but for its estimator: it left out the first pixel's log-probability.
         Recipe(
             **{"name": "guide-8x8", "size": 8, "levels": 256, "kind": "lstm", "shape": {"width": 128}},
@@ -149,7 +211,6 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks={
                 "scratch": Task(
-                    STARTS["scratch"],
                     *[
                         (algorithm, RLConfig(digits=(7,), group=16, steps=100, lr=1e-3, beta=0.0, average=0.0, warmup=1))
                         for algorithm in (Reinforce(baseline="none"), GRPO())

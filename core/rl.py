@@ -81,7 +81,8 @@ def train(
         generator: where all randomness comes from.
     """
     optimizer, peaks = make_optimizer(policy, config)
-    average = [parameter.detach().clone() for parameter in policy.parameters()]
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    average = [parameter.detach().clone() for parameter in trained]
     labels = torch.tensor(config.digits).repeat_interleave(config.group)  # (B,)
     running, started = None, time.perf_counter()
     try:
@@ -105,7 +106,7 @@ def train(
             )
             first, cut, norm = update(policy, optimizer, algorithm, config, batch)
             with torch.no_grad():
-                for kept, parameter in zip(average, policy.parameters(), strict=True):
+                for kept, parameter in zip(average, trained, strict=True):
                     kept.lerp_(parameter, 1 - min(config.average, (step + 1) / (step + 10)))
                 divergence = share @ exact_kl(first, before).sum(1) / len(labels)
                 sampled = share @ k3(batch.log_probs, gather(before, batch.tokens)).sum(1) / len(labels)
@@ -128,14 +129,14 @@ def train(
             )
     finally:
         with torch.no_grad():
-            for kept, parameter in zip(average, policy.parameters(), strict=True):
+            for kept, parameter in zip(average, trained, strict=True):
                 parameter.copy_(kept)
 
 
 def make_optimizer(policy: Policy, config: RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:
     """Adam, and the peak learning rate of each of its groups: the label inputs start from nothing and may learn faster."""
     inputs = {id(parameter) for parameter in policy.label_inputs()}
-    others = [parameter for parameter in policy.parameters() if id(parameter) not in inputs]
+    others = [parameter for parameter in policy.parameters() if parameter.requires_grad and id(parameter) not in inputs]
     groups = [
         {"params": others, "lr": config.lr},
         {"params": policy.label_inputs(), "lr": config.lr * config.label_lr},

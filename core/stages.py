@@ -15,10 +15,12 @@ import torch
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.data import halves, load_mnist, resize
+from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
-from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig
+from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
 from core.rl import RLStep, train
+from core.tokenizers import PixelTokenizer
 
 Progress = Iterator[tuple[int, int, str]]
 
@@ -46,11 +48,14 @@ class Place:
         """An untrained policy; the seed decides its weights and leaves the global generator as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return checkpoints.build(self.recipe.kind, self.shape)
+            policy = checkpoints.build(self.recipe.kind, self.shape)
+        if self.recipe.tokenizer is not None:
+            policy.tokenizer.load_state_dict(checkpoints.load_tokenizer(self.recipe.name, self.root).state_dict())
+        return policy
 
     @property
     def shape(self) -> dict[str, int]:
-        return {"size": self.recipe.size, "levels": self.recipe.levels, **self.recipe.shape}
+        return {**self.recipe.tokenizer_shape, **self.recipe.shape}
 
 
 def run_folder(task: str, algorithm: str, seed: int) -> str:
@@ -59,9 +64,11 @@ def run_folder(task: str, algorithm: str, seed: int) -> str:
 
 
 def prepare(recipe: Recipe):
-    """A function from MNIST's pictures to those that the recipe's policy could draw: resized, rounded to its levels."""
-    steps = recipe.levels - 1
-    return lambda images: (resize(images, recipe.size) * steps).round() / steps
+    """A function from MNIST's pictures to the recipe's: resized and, where tokens are pixels, rounded to gray levels."""
+    if recipe.tokenizer is not None:
+        return lambda images: resize(images, recipe.size)
+    pixels = PixelTokenizer(recipe.size, recipe.levels)
+    return lambda images: pixels.decode(pixels.encode(resize(images, recipe.size)))
 
 
 def classifier_stage(
@@ -89,6 +96,36 @@ def classifier_stage(
     yield config.epochs, config.epochs, f"test accuracy {right:.2%}"
 
 
+def tokenizer_stage(
+    place: Place, config: TokenizerConfig, seed: int = 0, data_root: str | Path | None = None
+) -> Progress:
+    """Train and save the patch tokenizer; the judge, trained before it, says how well digits survive it."""
+    fit, judge = prepare(place.recipe), place.judge()
+    shape = {"size": place.recipe.size, "codes": config.codes, "dim": config.dim, "channels": config.channels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer = checkpoints.build("tokenizer", shape)
+    curve = []
+    images = fit(load_mnist(True, data_root)[0])
+    for record in train_tokenizer(tokenizer, images, config, torch.Generator().manual_seed(seed)):
+        if record.step % 20 == 0:
+            curve.append({**dataclasses.asdict(record), "mse": round(record.mse, 5), "seconds": round(record.seconds, 1)})
+        yield record.step + 1, config.steps, f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
+    test_images, test_labels = load_mnist(False, data_root)
+    test_images = fit(test_images)
+    tokens = torch.cat([tokenizer.encode(part) for part in test_images.split(500)])
+    drawn = torch.cat([tokenizer.decode(part) for part in tokens.split(500)])
+    found = {
+        "test_mse": (drawn - test_images).square().mean().item(),
+        "codes_in_use": len(tokens.unique()),
+        "judge_accuracy": accuracy(judge, drawn, test_labels),
+    }
+    about = {"recipe": place.recipe.name, "seed": seed, **found, "config": dataclasses.asdict(config)}
+    checkpoints.save(place.folder("tokenizer"), tokenizer, "tokenizer", shape, about, curve)
+    note = "test MSE {test_mse:.4f}, {codes_in_use} codes in use, judge reads {judge_accuracy:.2%} of reconstructions"
+    yield config.steps, config.steps, note.format(**found)
+
+
 def random_stage(place: Place, seed: int = 0) -> Progress:
     """Save the untrained policy that every pretraining and the scratch task start from."""
     about = {"recipe": place.recipe.name, "seed": seed}
@@ -99,9 +136,9 @@ def random_stage(place: Place, seed: int = 0) -> Progress:
 def pretrain_stage(
     place: Place, start: str, config: PretrainConfig, seed: int = 0, data_root: str | Path | None = None
 ) -> Progress:
-    """Pretrain and save a start: "unlabelled" from random weights, "labelled" from the unlabelled one's."""
+    """Pretrain and save a start, "unlabelled" or "labelled", from the untrained policy."""
     images, labels = load_mnist(True, data_root)
-    policy = place.policy("random" if start == "unlabelled" else "unlabelled").train()
+    policy = place.policy("random").train()
     known = labels if start == "labelled" else None
     curve = []
     steps = pretrain(policy, images, known, prepare(place.recipe), config, torch.Generator().manual_seed(seed))
@@ -117,17 +154,24 @@ def pretrain_stage(
 
 
 def rl_stage(
-    place: Place, task: str, algorithm, config: RLConfig, seed: int = 0, out: str | Path | None = None
+    place: Place,
+    task: str,
+    algorithm,
+    config: RLConfig,
+    seed: int = 0,
+    out: str | Path | None = None,
+    ablation: str = "",
 ) -> Progress:
     """Train a task's start by ``algorithm`` and save the result beside the start, or in ``out``.
 
-    Needs no MNIST: rewards are all it learns from.
+    Needs no MNIST: rewards are all it learns from. ``ablation`` names other rewards than the task's, from its ``ablations``.
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
     policy = checkpoints.build(recipe.kind, place.shape)
     policy.load_state_dict(reference.state_dict())
-    rewards = Rewards(place.classifier(), reference, recipe.tasks[task].rewards)
+    weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
+    rewards = Rewards(place.classifier(), reference, weights)
     curve = []
     steps = train(policy, reference, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(seed))
     for record in steps:
@@ -136,9 +180,10 @@ def rl_stage(
     about = {
         **{"recipe": recipe.name, "task": task, "algorithm": algorithm.name, "seed": seed, "samples": record.samples},
         **{"config": dataclasses.asdict(config), "settings": dataclasses.asdict(algorithm)},
-        **{"rewards": recipe.tasks[task].rewards, "seconds": round(record.seconds, 1)},
+        **{"rewards": weights, "seconds": round(record.seconds, 1)},
     }
-    folder = Path(out) if out else place.folder(run_folder(task, algorithm.name, seed))
+    name = f"{algorithm.name}-{ablation}" if ablation else algorithm.name
+    folder = Path(out) if out else place.folder(run_folder(task, name, seed))
     checkpoints.save(folder, policy, recipe.kind, place.shape, about, curve)
 
 

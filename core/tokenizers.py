@@ -43,6 +43,11 @@ class PixelTokenizer:
         """Values a token can take (V)."""
         return self.levels
 
+    @property
+    def blank(self) -> torch.Tensor:
+        """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
+        return torch.zeros(self.length, dtype=torch.int64)
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Pictures to tokens, each pixel rounded to its nearest gray level.
 
@@ -55,13 +60,7 @@ class PixelTokenizer:
         Raises:
             TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or NaN.
         """
-        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-            kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-            raise TypeError(f"images are {kind}; the tokenizer reads floating-point tensors in [0, 1].")
-        if images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
-            raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 1, {self.size}, {self.size}).")
-        if not bool(((images >= 0) & (images <= 1)).all()):  # written so that NaN fails too
-            raise ValueError("images hold values outside [0, 1] (or NaN); scale them to [0, 1] first.")
+        check_images(images, self.size)
         return (images * (self.levels - 1)).round().long().flatten(1)
 
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -78,6 +77,17 @@ class PixelTokenizer:
         """
         check_tokens(tokens, self.length, self.levels)
         return (tokens.float() / (self.levels - 1)).view(-1, 1, self.size, self.size)
+
+
+def check_images(images: torch.Tensor, size: int) -> None:
+    """Raise, in words, unless ``images`` is (B, 1, size, size) floating point in [0, 1]."""
+    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
+        raise TypeError(f"images are {kind}; the tokenizer reads floating-point tensors in [0, 1].")
+    if images.ndim != 4 or images.shape[1:] != (1, size, size):
+        raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 1, {size}, {size}).")
+    if not bool(((images >= 0) & (images <= 1)).all()):  # written so that NaN fails too
+        raise ValueError("images hold values outside [0, 1] (or NaN); scale them to [0, 1] first.")
 
 
 def check_tokens(tokens: torch.Tensor, length: int, vocabulary: int) -> None:

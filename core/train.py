@@ -1,6 +1,6 @@
 """The command line of training.
 
-    python -m core.train {classifier,judge,pretrain,reinforce,grpo,all} --recipe NAME [--task steer|refine|scratch]
+    python -m core.train {classifier,judge,tokenizer,pretrain,reinforce,grpo,all} --recipe NAME [--task steer|refine|scratch]
 
 Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
 everything from nothing and ends with the ladder of ``core.evaluate``.
@@ -20,10 +20,10 @@ from core.evaluate import evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
 from core.recipes import find_recipe
-from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage
+from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage, tokenizer_stage
 
 STAGES = ("classifier", "judge", "tokenizer", "pretrain", "reinforce", "grpo", "all")
-GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out")
+GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation")
 
 
 class UsageError(ValueError):
@@ -75,29 +75,37 @@ def plan(stage: str, options: dict[str, str]):
         for kind in kinds:
             config = change(getattr(recipe, kind), options)
             work.append((kind, classifier_stage(place, kind, config, seed, data_root)))
+        if kinds and starts and recipe.tokenizer is not None:
+            work.append(("tokenizer", tokenizer_stage(place, recipe.tokenizer, seed, data_root)))
         if starts:
             work.append(("untrained policy", random_stage(place, seed)))
         for start in starts:
             config = change(getattr(recipe, start), options)
             work.append((f"pretrain {start}", pretrain_stage(place, start, config, seed, data_root)))
 
-    def reinforced(task, name, seed, out=None):
+    def reinforced(task, name, seed, out=None, ablation=""):
         algorithm, config = getattr(recipe.tasks[task], name)
         algorithm, config = change(algorithm, options), change(config, options)
-        work.append((f"{name} {task}" + f" seed {seed}" * (seed > 0), rl_stage(place, task, algorithm, config, seed, out)))
+        title = f"{name} {task}" + f" seed {seed}" * (seed > 0) + f", {ablation} alone" * bool(ablation)
+        work.append((title, rl_stage(place, task, algorithm, config, seed, out, ablation)))
 
-    if stage == "tokenizer":
+    if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
     if stage in ("classifier", "judge", "pretrain") and recipe.borrows:
         raise UsageError(f"recipe {recipe.name} uses the {recipe.borrows} recipe's; train that one.")
     if stage in ("classifier", "judge"):
         supervised([stage], [])
+    elif stage == "tokenizer":
+        work.append((stage, tokenizer_stage(place, change(recipe.tokenizer, options), seed, data_root)))
     elif stage == "pretrain":
         starts = _one_of("start", options.pop("start", "both"), ("both", "unlabelled", "labelled"))
         supervised([], ["unlabelled", "labelled"] if starts == "both" else [starts])
     elif stage in ("reinforce", "grpo"):
         task = _one_of("task", options.pop("task", next(iter(recipe.tasks))), tuple(recipe.tasks))
-        reinforced(task, stage, seed, options.pop("out", None))
+        ablation = options.pop("ablation", "")
+        if ablation:
+            _one_of("ablation", ablation, tuple(recipe.tasks[task].ablations) if stage == "grpo" else ())
+        reinforced(task, stage, seed, options.pop("out", None), ablation)
     else:
         seeds = _whole("seeds", options.pop("seeds", "1"), 1, 100)
         supervised([] if recipe.borrows else ["classifier", "judge"], [] if recipe.borrows else ["unlabelled", "labelled"])
@@ -107,6 +115,8 @@ def plan(stage: str, options: dict[str, str]):
             for name in ("reinforce", "grpo"):
                 for number in range(seeds):
                     reinforced(task, name, number)
+            for ablation in recipe.tasks[task].ablations:
+                reinforced(task, "grpo", 0, ablation=ablation)
     if options:
         raise UsageError(f"unknown option --{next(iter(options))} for {stage}; {_allowed(stage, recipe)}")
     return place, work
@@ -115,8 +125,8 @@ def plan(stage: str, options: dict[str, str]):
 def _allowed(stage: str, recipe) -> str:
     if stage in ("classifier", "judge"):
         names = field_names(type(getattr(recipe, stage)))
-    elif stage == "pretrain":
-        names = field_names(type(recipe.labelled))
+    elif stage in ("pretrain", "tokenizer"):
+        names = field_names(type(recipe.labelled if stage == "pretrain" else recipe.tokenizer))
     elif stage in ("reinforce", "grpo"):
         algorithm, config = getattr(next(iter(recipe.tasks.values())), stage)
         names = field_names(type(config)) + field_names(type(algorithm))
@@ -127,7 +137,7 @@ def _allowed(stage: str, recipe) -> str:
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise UsageError(f"--{name} is {value!r}; allowed: {', '.join(allowed)}.")
+        raise UsageError(f"--{name} is {value!r}; allowed: {', '.join(allowed) or 'none here'}.")
     return value
 
 

@@ -2,6 +2,10 @@
 
 RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling. The rotary angles carry row and column, half
 of each head's dimensions for each, because a picture's neighbours are near in two directions.
+
+Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and Xie 2023): RL that
+must find out what labels mean can hardly bend the network through one token. And classifier-free guidance (Ho and Salimans
+2022) is part of the distribution: ``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
 
 from __future__ import annotations
@@ -12,103 +16,168 @@ from torch.nn import functional as F
 
 from core.policies import LABELS, Policy
 
+EPS = 1e-6  # of RMSNorm
 
-def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> torch.Tensor:
-    """(T,) rows and columns to (T, size / 2) complex rotations (Su et al. 2021), half for each direction."""
+
+def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(T,) rows and columns to (T, size) cosines and signed sines of the rotations (Su et al. 2021).
+
+    Dimension i turns with dimension i + size / 2; the first half of those pairs by the row, the others by the column.
+    """
     frequency = 100.0 ** (-torch.arange(size // 4) / (size // 4))
-    angle = torch.cat([rows[:, None] * frequency, columns[:, None] * frequency], 1)
-    return torch.polar(torch.ones_like(angle), angle)
+    angle = torch.cat([rows[:, None] * frequency, columns[:, None] * frequency], 1)  # (T, size / 2)
+    return torch.cat([angle.cos(), angle.cos()], 1), torch.cat([-angle.sin(), angle.sin()], 1)
 
 
-def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Turn (B, heads, T, size) queries or keys by (T, size / 2) complex rotations."""
-    turned = torch.view_as_complex(x.unflatten(-1, (-1, 2))) * rotation
-    return torch.view_as_real(turned).flatten(-2)
+def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Turn (..., size) queries or keys by ``rotary``'s cosines and signed sines."""
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)
+
+
+def guided(logits: torch.Tensor, guidance: float) -> torch.Tensor:
+    """(2B, ...) logits, with the label and then without, to the (B, ...) logits that guidance draws from."""
+    label, none = logits.chunk(2)
+    return torch.lerp(none, label, guidance)
 
 
 class Block(nn.Module):
     """Attention, then SwiGLU, each on the normalised stream and added to it."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, layers: int):
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        hidden = 8 * width // 3
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        hidden = 8 * width // 3
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
+        for layer in (self.out, self.down):  # a deep sum should start small (Radford et al. 2019)
+            nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
 
-    def forward(self, x, rotation, cache=None):
-        """x (B, T, width). With a cache (keys, values, t) x is the one token at t, and attends to all before it."""
+    def forward(self, x, rotation, modulation):
+        """x (B, T, width); rotation as ``rotary`` has it; modulation (4, B, width): scale and shift of each half's input."""
         batch, length, width = x.shape
-        qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, size)
-        query, key = rotate(query, rotation), rotate(key, rotation)
-        if cache is None:
-            seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        else:
-            keys, values, t = cache
-            keys[:, :, t], values[:, :, t] = key[:, :, 0], value[:, :, 0]
-            seen = F.scaled_dot_product_attention(query, keys[:, :, : t + 1], values[:, :, : t + 1])
+        scale1, shift1, scale2, shift2 = modulation[:, :, None]
+        qkv = self.qkv(torch.addcmul(shift1, F.rms_norm(x, (width,), None, EPS), scale1))
+        query, key, value = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, T, size)
+        query, key = rotate(query.float(), *rotation), rotate(key.float(), *rotation)
+        with torch.autocast("cpu", enabled=False):  # on a CPU, attention's backward pass in bfloat16 is five times slower
+            seen = F.scaled_dot_product_attention(query, key, value.float(), is_causal=True)
         x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
-        gate, up = self.gate_up(self.norm2(x)).chunk(2, -1)
+        gate, up = self.gate_up(torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
 
 
 class TransformerPolicy(Policy):
     """The sequence it reads is the label, then every token but the last; the state at t predicts token t."""
 
-    def __init__(self, tokenizer, width: int, layers: int, heads: int):
+    largest_label = LABELS  # which is none
+
+    def __init__(self, tokenizer, width: int, layers: int, heads: int, guidance: float = 1.0):
         """
         Args:
             tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
             width: of the stream; divisible by 4 x heads.
             layers, heads: of attention.
+            guidance: weight of the label against no label, at least 1; 1 is no guidance, and costs half as much.
         """
         super().__init__(tokenizer)
         if width % (4 * heads):
             raise ValueError(f"width is {width}; it must be divisible by 4 x heads = {4 * heads}.")
-        self.heads = heads
+        if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too
+            raise ValueError(f"guidance is {guidance!r}; allowed: 1 to 10.")
+        self.heads, self.guidance = heads, guidance
         self.label = nn.Parameter(torch.zeros(LABELS, width))
+        self.modulation = nn.Parameter(torch.zeros(LABELS, layers * 4 * width))  # added to the scales and shifts below
+        self.norms = nn.Parameter(torch.tensor([1.0, 0.0, 1.0, 0.0]).view(1, 4, 1).repeat(layers, 1, width))
         self.embedding = nn.Embedding(tokenizer.vocabulary, width)
         self.start = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = nn.RMSNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads, layers) for _ in range(layers))
+        self.norm = nn.RMSNorm(width, EPS)
         self.head = nn.Linear(width, tokenizer.vocabulary, bias=False)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        for block in self.blocks:  # a deep sum should start small (Radford et al. 2019)
-            for layer in (block.out, block.down):
-                nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
         # The state at t stands where token t will be drawn.
         place = torch.arange(tokenizer.length)
-        turn = rotary(place // tokenizer.grid, place % tokenizer.grid, width // heads)
-        self.register_buffer("rotation", turn, persistent=False)
+        cosine, sine = rotary(place // tokenizer.grid, place % tokenizer.grid, width // heads)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
 
     def label_inputs(self):
-        return [self.label]
+        return [self.label, self.modulation]
+
+    def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B,) labels to what enters at the start (B, width) and at every block (layers, 4, B, width).
+
+        Label 10 is none: nothing is added, as for every label of an unlabelled policy, whose label inputs are zero.
+        """
+        known = (labels < LABELS).float()[:, None]
+        index = labels.clamp(max=LABELS - 1)
+        layers, _, width = self.norms.shape
+        modulation = (self.modulation[index] * known).view(-1, layers, 4, width) + self.norms
+        return self.start + self.label[index] * known, modulation.permute(1, 2, 0, 3)
 
     def states(self, labels, tokens):
-        start = (self.start + self.label[labels])[:, None]
-        x = torch.cat([start, self.embedding(tokens[:, :-1])], 1)
-        for block in self.blocks:
-            x = block(x, self.rotation)
+        start, modulation = self._label(labels)
+        x = torch.cat([start[:, None], self.embedding(tokens[:, :-1])], 1)
+        for block, own in zip(self.blocks, modulation, strict=True):
+            x = block(x, (self.cosine, self.sine), own)
         return self.norm(x)
 
     def readout(self, states):
         return self.head(states).float()
 
+    def _logits(self, labels, tokens):
+        if self.guidance == 1:
+            return super()._logits(labels, tokens)
+        both = torch.cat([labels, torch.full_like(labels, LABELS)])
+        return guided(super()._logits(both, tokens.repeat(2, 1)), self.guidance)
+
     def _generate(self, labels, noise, prefix):
         length, batch, vocabulary = noise.shape
-        size = len(self.start) // self.heads
-        caches = [torch.empty(2, batch, self.heads, length, size) for _ in self.blocks]
         tokens = torch.empty(batch, length, dtype=torch.int64)
         logits = torch.empty(length, batch, vocabulary)
-        x = (self.start + self.label[labels])[:, None]
+        twice = 1 if self.guidance == 1 else 2
+        start, modulation = self._label(labels if twice == 1 else torch.cat([labels, torch.full_like(labels, LABELS)]))
+        step = self._stepper(batch * twice, modulation)
+        x = start
         for t in range(length):
-            for block, (keys, values) in zip(self.blocks, caches, strict=True):
-                x = block(x, self.rotation[t : t + 1], (keys, values, t))
-            logits[t] = self.readout(self.norm(x))[:, 0]
+            logits[t] = step(x, t) if twice == 1 else guided(step(x, t), self.guidance)
             tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            x = self.embedding(tokens[:, t : t + 1])
+            x = F.embedding(tokens[:, t] if twice == 1 else tokens[:, t].repeat(2), self.embedding.weight)
         return tokens, logits.transpose(0, 1)
+
+    def _stepper(self, batch: int, modulation: torch.Tensor):
+        """A function of x (B, width) and t to the logits (B, V) at t: ``states`` for one token, written out over a cache.
+
+        At these sizes a call of a module costs more than the product inside it; so the weights are laid out once, and each
+        step is some twenty plain operations a block.
+        """
+        width, size = len(self.start), len(self.start) // self.heads
+        shape = (batch, self.heads, self.tokenizer.length, size)
+        layers = []
+        for block, (scale1, shift1, scale2, shift2) in zip(self.blocks, modulation.contiguous(), strict=True):
+            weights = [layer.weight.t().contiguous() for layer in (block.qkv, block.out, block.gate_up, block.down)]
+            layers.append((scale1, shift1, scale2, shift2, *weights, torch.empty(shape), torch.empty(shape)))
+        head = (self.head.weight * self.norm.weight).t().contiguous()
+        hidden, scaling = self.blocks[0].down.in_features, size**-0.5
+
+        def step(x: torch.Tensor, t: int) -> torch.Tensor:
+            cosine, sine = self.cosine[t], self.sine[t]
+            for scale1, shift1, scale2, shift2, qkv, out, gate_up, down, keys, values in layers:
+                parts = torch.addcmul(shift1, F.rms_norm(x, (width,), None, EPS), scale1).mm(qkv)
+                turned = rotate(parts[:, : 2 * width].view(batch, 2 * self.heads, size), cosine, sine)
+                keys[:, :, t] = turned[:, self.heads :]
+                values[:, :, t] = parts[:, 2 * width :].view(batch, self.heads, size)
+                query = turned[:, : self.heads, None]
+                seen = attend(query, keys[:, :, : t + 1], values[:, :, : t + 1], scaling)
+                x = torch.addmm(x, seen.reshape(batch, width), out)
+                both = torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2).mm(gate_up)
+                x = torch.addmm(x, F.silu(both[:, :hidden]).mul_(both[:, hidden:]), down)
+            return F.rms_norm(x, (width,), None, EPS).mm(head)
+
+        return step
+
+
+def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> torch.Tensor:
+    """One query (B, heads, 1, size) over (B, heads, t, size) keys and values."""
+    return F.scaled_dot_product_attention(query, keys, values, scale=scaling)

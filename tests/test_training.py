@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import core.stages
+import core.yardstick
 from core import data, evaluate, load_judge, load_policy
 from core.data import DataError, load_mnist
 from core.recipes import RECIPES, PretrainConfig, RLConfig
@@ -32,15 +33,17 @@ def bars(train: bool, root=None):
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setattr(core.stages, "load_mnist", bars)
-    monkeypatch.setattr(evaluate, "load_mnist", bars)
+    monkeypatch.setattr(core.yardstick, "load_mnist", bars)
 
 
-def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(stand_in, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("recipe", ["tiny-4x4", "tiny-patches"])
+def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(evaluate, "SAMPLES", 500)
+    monkeypatch.setattr(core.yardstick, "SAMPLES", 500)
     # The stand-in lives in this process, so the worker processes of the evaluation are replaced by a plain map.
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", Inline)
-    assert main(["all", "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path)]) == 0
-    report = json.loads((tmp_path / "tiny-4x4" / "metrics.json").read_text())
+    assert main(["all", "--recipe", recipe, "--checkpoints", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / recipe / "metrics.json").read_text())
     rows = {row["name"]: row["values"] for row in report["rows"]}
     parts = ("REINFORCE", "GRPO", "best-of-N")
     assert {f"{task}: {part}" for task in ("steer", "refine", "scratch") for part in parts} <= set(rows)
@@ -49,9 +52,9 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(stand_in, monkeypatch,
     assert rows["steer: GRPO"]["kl"]["mean"] > 0 == start["kl"]["mean"]
     assert rows["real against real"]["frechet"]["mean"] < rows["random pixels"]["frechet"]["mean"]
     assert "judge success" in capsys.readouterr().out
-    policy = load_policy("tiny-4x4/steer/grpo", tmp_path)
+    policy = load_policy(f"{recipe}/steer/grpo", tmp_path)
     images = policy.tokenizer.decode(policy.sample(torch.arange(10)).tokens)
-    assert load_judge("tiny-4x4", tmp_path)(images).shape == (10, 10)
+    assert load_judge(recipe, tmp_path)(images).shape == (10, 10)
 
 
 class Inline:

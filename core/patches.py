@@ -1,0 +1,173 @@
+"""Pictures as sequences of patches: a small VQ-VAE (van den Oord et al. 2017).
+
+An encoder turns each patch of 4x4 pixels into a vector, which is replaced by the nearest of a few learned ones: its number
+in that codebook is the token. A decoder draws the picture from the numbers. AR-GRPO draws with LlamaGen, whose tokens are
+made the same way (Sun et al. 2024); like there, the tokenizer is trained first and then never again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from core.data import augment
+from core.recipes import TokenizerConfig
+from core.tokenizers import check_images, check_tokens
+
+PATCH = 4  # pixels a side: two convolutions of stride 2
+
+
+@dataclass(frozen=True)
+class TokenizerStep:
+    """One record of training, of its batch."""
+
+    step: int
+    mse: float  # of the pixels
+    used: int  # codes that carried at least a tenth of an even share lately
+    seconds: float
+
+
+class _Refine(nn.Module):
+    """A residual 3x3 convolution: lets neighbouring patches agree where a stroke crosses their border."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1))
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class PatchTokenizer(nn.Module):
+    """One token a patch of 4x4 pixels, in raster order, its value the number of a code.
+
+    Unlike pixels, patches overlap in the picture: the decoder smooths across their borders, so a picture whose codes are
+    drawn so far shows a little of what surrounds them.
+    """
+
+    def __init__(self, size: int, codes: int, dim: int, channels: int):
+        """
+        Args:
+            size: height and width of the picture in pixels, a multiple of 4.
+            codes: size of the codebook.
+            dim: numbers in a code.
+            channels: of the first convolution; the second has twice as many.
+        """
+        super().__init__()
+        if size % PATCH or not 4 <= size <= 64:
+            raise ValueError(f"size is {size!r}; a picture cut into patches is 4 to 64 pixels wide, in steps of {PATCH}.")
+        self.size, self.vocabulary, self.grid = size, codes, size // PATCH
+        self.length = self.grid**2
+        wide = 2 * channels
+        self.encoder = nn.Sequential(
+            *(nn.Conv2d(1, channels, 4, 2, 1), nn.ReLU(), nn.Conv2d(channels, wide, 4, 2, 1)),
+            *(_Refine(wide), nn.ReLU(), nn.Conv2d(wide, dim, 1)),
+        )
+        self.decoder = nn.Sequential(
+            *(nn.Conv2d(dim, wide, 3, 1, 1), _Refine(wide), nn.ReLU()),
+            *(nn.ConvTranspose2d(wide, channels, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(channels, 1, 4, 2, 1)),
+        )
+        self.register_buffer("codebook", torch.randn(codes, dim))
+
+    @property
+    def blank(self) -> torch.Tensor:
+        """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
+        return self.encode(torch.zeros(1, 1, self.size, self.size))[0]
+
+    def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(N, D) vectors to (N,) the nearest code of each."""
+        return torch.addmm(self.codebook.square().sum(1), vectors, self.codebook.T, alpha=-2).argmin(1)
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Pictures to tokens.
+
+        Args:
+            images: (B, 1, size, size) floating point, in [0, 1].
+
+        Returns:
+            (B, T) int64 in [0, V).
+
+        Raises:
+            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or NaN.
+        """
+        check_images(images, self.size)
+        vectors = self.encoder(images * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
+        return self.nearest(vectors.flatten(0, 2)).view(len(images), self.length)
+
+    @torch.no_grad()
+    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens to pictures. Not the inverse of ``encode``: several sequences may draw nearly the same picture.
+
+        Args:
+            tokens: (B, T) int64 in [0, V).
+
+        Returns:
+            (B, 1, size, size) float32 in [0, 1].
+
+        Raises:
+            TypeError: not an int64 tensor. ValueError: another shape, or a token outside [0, V).
+        """
+        check_tokens(tokens, self.length, self.vocabulary)
+        return self.draw(self.codebook[tokens])
+
+    def draw(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) code vectors to (B, 1, size, size) pictures in [0, 1]."""
+        grid = vectors.view(len(vectors), self.grid, self.grid, -1).permute(0, 3, 1, 2)
+        return self.decoder(grid).sigmoid()
+
+
+def train_tokenizer(
+    tokenizer: PatchTokenizer, images: torch.Tensor, config: TokenizerConfig, generator: torch.Generator
+) -> Iterator[TokenizerStep]:
+    """Train in place, one record a step.
+
+    The codebook follows the encoder by a running average instead of a gradient (van den Oord et al. 2017, appendix A.1).
+    A code that is hardly used is put where the encoder's outputs are (Dhariwal et al. 2020, section 3): else most codes die.
+
+    Args:
+        tokenizer: what to train.
+        images: (N, 1, size, size) in [0, 1].
+        config: see TokenizerConfig.
+        generator: picks batches and the places of restarted codes.
+    """
+    book = tokenizer.codebook
+    share = torch.full((len(book),), 1 / len(book))  # running share of patches that fall to each code
+    total = torch.zeros_like(book)  # running sum of their vectors, as a mean over patches
+    optimizer = torch.optim.Adam(tokenizer.parameters(), lr=config.lr, fused=True)
+    started = time.perf_counter()
+    for step in range(config.steps):
+        left = 1 - step / config.steps
+        optimizer.param_groups[0]["lr"] = config.lr * min(1.0, (step + 1) / 50, 2 * left)  # falls over the second half
+        picked = torch.randint(len(images), (config.batch,), generator=generator)
+        batch = augment(images[picked], config.strength, generator)
+        vectors = tokenizer.encoder(batch * 2 - 1).permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, D)
+        flat = vectors.detach().flatten(0, 1)
+        with torch.no_grad():
+            if step == 0:  # codes far from every output would all lose to one, and pull the encoder there
+                book.copy_(flat[torch.randint(len(flat), (len(book),), generator=generator)])
+                total.copy_(book * share[:, None])
+            chosen = tokenizer.nearest(flat)
+            found = torch.bincount(chosen, minlength=len(book)) / len(chosen)
+            share.lerp_(found, 1 - config.decay)
+            total.lerp_(torch.zeros_like(book).index_add_(0, chosen, flat) / len(chosen), 1 - config.decay)
+            dead = (share < 0.1 / len(book)).nonzero().squeeze(1)
+            if len(dead) and step < config.steps // 2:  # later the decoder has no time to learn a new code
+                places = flat[torch.randint(len(flat), (len(dead),), generator=generator)]
+                share[dead] = 1 / len(book)
+                total[dead] = places / len(book)
+            book.copy_(total / share.clamp(min=1e-8)[:, None])
+        quantised = book[chosen].view_as(vectors)
+        drawn = tokenizer.draw(vectors + (quantised - vectors).detach())  # straight through: the codes have no gradient
+        mse = F.mse_loss(drawn, batch)
+        loss = mse + config.commitment * F.mse_loss(vectors, quantised)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        used = int((share >= 0.1 / len(book)).sum())
+        yield TokenizerStep(step, mse.item(), used, time.perf_counter() - started)
