@@ -1,4 +1,4 @@
-"""Assembles the tabs; theme, queue and launch settings."""
+"""Assembles the page: the views in their tabs, the named endpoints, theme, queue and launch settings."""
 
 from __future__ import annotations
 
@@ -9,25 +9,39 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio read
 
 import gradio as gr
 
-from demo.engine import Engine
-from demo.tabs.generate import generate_tab
+from demo.api import endpoints
+from demo.engine import POLICIES, RECIPES, Engine
+from demo.player import script, style, view
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-CSS = ".gradio-container { max-width: 1280px !important; margin: 0 auto !important; }"
-INTRODUCTION = """# GRPO, pixel by pixel
-A policy draws a digit one pixel at a time; a classifier looks at the finished picture and pays a reward; reinforcement
-learning teaches the policy to draw digits that the classifier believes. In **steer** it starts from a policy that never saw
-a label and must learn from reward alone what a 7 is; in **refine** it mends the failures of one that did."""
+TABS = {
+    **{"story": "Story", "train": "Train live", "generate": "Generate"},
+    **{"compare": "Compare", "rewards": "Rewards", "complete": "Complete"},
+}
 
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page over an engine."""
+
+    def ask(question: dict) -> dict:
+        return engine.answer(question)
+
     with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False) as page:
-        gr.Markdown(INTRODUCTION)
-        if engine.policies():
-            generate_tab(engine, page)
-        else:
-            gr.Markdown("No checkpoints are here. `python -m core.train all --recipe pixels-8x8` trains them.")
+        if not engine.recipes:
+            gr.Markdown("# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them.")
+            return page
+        recorded = engine.recorded(engine.recipes[0])
+        shared = {
+            "recipes": {name: RECIPES[name] for name in engine.recipes},
+            "policies": {name: title for name, (title, _) in POLICIES.items()},
+            "tabs": TABS,
+        }
+        view("head", shared, ask)
+        with gr.Tabs():
+            for name, title in TABS.items():
+                with gr.Tab(title, id=name):
+                    view(name, {**shared, "recorded": recorded.get(name, {})}, ask)
+        endpoints(engine)
     return page.queue(max_size=32, api_open=False, default_concurrency_limit=1)
 
 
@@ -45,7 +59,8 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         server_port=port or int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         prevent_thread_lock=True,
         **{"share": False, "show_error": False, "ssr_mode": False, "enable_monitoring": False, "strict_cors": True},
-        **{"allowed_paths": [], "max_file_size": "1mb", "footer_links": [], "theme": THEME, "css": CSS},
+        **{"allowed_paths": [], "max_file_size": "1mb", "footer_links": []},
+        **{"theme": THEME, "css": style(), "head": script()},
     )
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:

@@ -1,24 +1,44 @@
-"""The player: one canvas that draws a sample token by token, and the grid of samples to choose from.
+"""The browser side: plain canvas and SVG, no framework, no build step. Here it is only read from its files.
 
-A factory, not a subclass of gr.HTML (which would write a .pyi file beside the module). Whole samples arrive in one payload;
-the browser animates them by itself.
+``view`` is a factory, not a subclass of gr.HTML (which would write a .pyi file beside the module). A view's HTML is static;
+its script asks the engine through one server function, so an answer takes one round trip and no queue.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
 
 _HERE = Path(__file__).parent
+SHARED = ("lib.js", "charts.js", "player.js", "pad.js")
 
 
-def player(elem_id: str) -> gr.HTML:
-    """A player that shows the payloads of ``Engine.generate``, given as JSON text."""
+def view(name: str, data: dict, ask: Callable[[dict], dict]) -> gr.HTML:
+    """A view from tabs/NAME.html, whose script is registered under that name.
+
+    Args:
+        name: of the view.
+        data: what its script starts from, as JSON.
+        ask: the server function ``ask``, which answers the script's questions.
+    """
     return gr.HTML(
-        value="",
-        html_template=(_HERE / "player.html").read_text(encoding="utf-8"),
-        css_template=(_HERE / "player.css").read_text(encoding="utf-8"),
-        js_on_load=(_HERE / "player.js").read_text(encoding="utf-8"),
-        elem_id=elem_id,
+        value=json.dumps(data),
+        html_template=(_HERE.parent / "tabs" / f"{name}.html").read_text(encoding="utf-8"),
+        js_on_load=f'window.grpo.mount("{name}", element, props, server, trigger, watch)',
+        server_functions=[ask],
+        apply_default_css=False,
+        elem_id=f"view-{name}",
     )
+
+
+def style() -> str:
+    return (_HERE / "style.css").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """All scripts as one <script> element for the page's head."""
+    files = [_HERE / name for name in SHARED] + sorted((_HERE.parent / "tabs").glob("*.js"))
+    return "<script>\n" + "\n".join(path.read_text(encoding="utf-8") for path in files) + "\n</script>"

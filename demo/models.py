@@ -1,0 +1,105 @@
+"""The shipped models of one recipe, and samples of them. Imports torch: the engine imports this late."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core import load_classifier, load_judge, load_policy
+from core.policies import Policy, gather
+from core.recipes import RECIPES, STARTS
+from core.rewards import Rewards
+
+KEPT = 64  # rollouts kept, so that looking closer at a sample need not draw it again
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples with what classifier and judge make of them."""
+
+    tokens: torch.Tensor  # (B, T)
+    images: torch.Tensor  # (B, 1, size, size)
+    log_probs: torch.Tensor  # (B, T)
+    rewards: torch.Tensor  # (B,) the classifier's confidence in the label
+    reads: torch.Tensor  # (B,) what the judge reads
+
+
+class Models:
+    """Each model is loaded once, when it is first needed."""
+
+    def __init__(self, recipe: str, root: Path):
+        self.recipe, self.root = recipe, root
+        self.lock = threading.Lock()
+        self.loaded: dict[str, object] = {}
+        self.guests: dict[str, tuple[Policy, str]] = {}  # policies that visitors trained, and their starts, by "mine:KEY"
+        self.rollouts: OrderedDict[tuple, Samples] = OrderedDict()
+
+    def _once(self, name: str, make):
+        with self.lock:
+            if name not in self.loaded:
+                self.loaded[name] = make()
+            return self.loaded[name]
+
+    def policy(self, name: str) -> Policy:
+        """A shipped policy by the name of its checkpoint, or a visitor's by "mine:KEY"."""
+        if name in self.guests:
+            return self.guests[name][0]
+        return self._once(name, lambda: load_policy(f"{self.recipe}/{name}", self.root))
+
+    @property
+    def classifier(self):
+        return self._once("classifier", lambda: load_classifier(self.recipe, self.root))
+
+    @property
+    def judge(self):
+        return self._once("judge", lambda: load_judge(self.recipe, self.root))
+
+    def start(self, name: str) -> str:
+        """The policy that another one's RL started from; itself where there was none."""
+        if name in self.guests:
+            return self.guests[name][1]
+        return STARTS.get(name.split("/")[0], name)
+
+    def rewards(self, task: str) -> Rewards:
+        """What a task pays."""
+        weights = RECIPES[self.recipe].tasks[task].rewards
+        reference, classifier = self.policy(STARTS[task]), self.classifier
+        return self._once(f"rewards {task}", lambda: Rewards(classifier, reference, weights))
+
+    @torch.no_grad()
+    def judged(self, tokens: torch.Tensor, log_probs: torch.Tensor, labels: torch.Tensor, tokenizer) -> Samples:
+        """Samples of given tokens, with rewards and readings."""
+        images = tokenizer.decode(tokens)
+        rewards = self.classifier(images).softmax(1).gather(1, labels[:, None]).squeeze(1)
+        return Samples(tokens, images, log_probs, rewards, self.judge(images).argmax(1))
+
+    def draw(self, name: str, digit: int, temperature: float, seed: int, count: int, prefix=None) -> Samples:
+        """Samples of a policy; the same arguments give the same samples, and recent ones are kept."""
+        policy = self.policy(name)
+        key = (name, id(policy), digit, temperature, seed, count, None if prefix is None else tuple(prefix.tolist()))
+        with self.lock:
+            if key in self.rollouts:
+                self.rollouts.move_to_end(key)
+                return self.rollouts[key]
+        labels = torch.full((count,), digit)
+        given = None if prefix is None else prefix[None].repeat(count, 1)
+        rollout = policy.sample(labels, temperature, torch.Generator().manual_seed(seed), given)
+        samples = self.judged(rollout.tokens, rollout.log_probs, labels, policy.tokenizer)
+        with self.lock:
+            self.rollouts[key] = samples
+            while len(self.rollouts) > KEPT:
+                self.rollouts.popitem(last=False)
+        return samples
+
+    @torch.no_grad()
+    def distributions(self, name: str, tokens: torch.Tensor, digit: int, temperature: float) -> torch.Tensor:
+        """(B, T) tokens to the (B, T, V) log-probabilities a policy had for every token on the way."""
+        return self.policy(name).log_probs(torch.full((len(tokens),), digit), tokens, temperature)
+
+    def log_likelihood(self, name: str, tokens: torch.Tensor, digit: int) -> torch.Tensor:
+        """(B, T) tokens to their (B, T) log-probabilities at temperature 1."""
+        return gather(self.distributions(name, tokens, digit, 1.0), tokens)
