@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,9 +92,9 @@ class Runner:
 class Race(threading.Thread):
     """A run: waits for its turn, trains both, and can be paused and stopped between steps."""
 
-    def __init__(self, models: Models, settings: Settings, turn: threading.Lock):
+    def __init__(self, models: Models, settings: Settings, turn: threading.Lock, place: Callable[[Race], int]):
         super().__init__(daemon=True)
-        self.models, self.settings, self.turn = models, settings, turn
+        self.models, self.settings, self.turn, self.place = models, settings, turn, place
         self.state = "waiting"
         self.halt, self.go = threading.Event(), threading.Event()
         self.go.set()
@@ -109,13 +110,12 @@ class Race(threading.Thread):
             runner.policy = copy.deepcopy(start)
 
     def run(self) -> None:
-        while not self.turn.acquire(timeout=0.1):
+        while not (self.place(self) == 1 and self.turn.acquire(timeout=0.1)):
             if self._over():
                 self.state = "stopped"
                 return
+            time.sleep(0.05)
         try:
-            if self._over():
-                return
             self.state, self.began = "running", time.monotonic()
             other = threading.Thread(target=self._train, args=(self.runners[0],), daemon=True)
             other.start()
@@ -193,7 +193,7 @@ class Trainer:
             if sum(race.is_alive() for race in self.races.values()) >= QUEUE:
                 raise RequestError(f"{QUEUE} runs are waiting already; please try again in a minute.")
             key = secrets.token_hex(8)
-            race = self.races[key] = Race(models, settings, self.turn)
+            race = self.races[key] = Race(models, settings, self.turn, self.place)
             race.start()
             self._forget()
         return key
@@ -204,6 +204,12 @@ class Trainer:
         for key in finished[: max(0, len(finished) - KEPT)]:
             race = self.races.pop(key)
             race.models.guests.pop(f"mine:{key}", None)
+
+    def place(self, race: Race) -> int:
+        """Where a waiting run stands in the queue, from 1: first come, first served."""
+        with self.lock:
+            waiting = [other for other in self.races.values() if other.state == "waiting"]
+        return waiting.index(race) + 1 if race in waiting else 0
 
     def race(self, key: Any) -> Race:
         with self.lock:
@@ -218,10 +224,7 @@ class Trainer:
         if not isinstance(since, list) or len(since) != 2:
             raise RequestError(f"since is {requests.shown(since)}; allowed: two whole numbers, the steps known of each.")
         since = [requests.whole("since", value, 0, 100_000) for value in since]
-        with self.lock:
-            ahead = [other for other in self.races.values() if other.is_alive() and other.began == 0 and other is not race]
-            place = 1 + sum(other.heard and other.name < race.name for other in ahead)
-        found = {"key": key, "state": race.state, "place": place, "error": race.error}
+        found = {"key": key, "state": race.state, "place": self.place(race), "error": race.error}
         if race.state == "running" and not race.go.is_set():
             found["state"] = "paused"
         for runner, known in zip(race.runners, since, strict=True):
@@ -270,7 +273,7 @@ def bound(success: float) -> float:
 
 def record(models: Models, values: dict) -> dict:
     """A whole run, for the recording that ships: every point and every frame of both."""
-    race = Race(models, Settings.check(values), threading.Lock())
+    race = Race(models, Settings.check(values), threading.Lock(), lambda race: 1)
     race.heard = math.inf
     race.start()
     race.join()
