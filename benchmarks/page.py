@@ -1,8 +1,8 @@
 """How fast the page feels, in a real Chromium: python -m benchmarks.page prints a table and writes page.json.
 
 Cold start is the time from starting the process to the first answer of "/", against an empty Gradio app started the same
-way, in turn. An action is the time from a click to the first change of what it is to change. Frames are those that the browser
-painted while the player ran at its fastest.
+way, in turn. An action is the time from a click to the first change of what it is to change. Frames are those that the
+browser painted while the player ran.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def main() -> None:
                 times.append(page.evaluate(WATCH, [target, change]))
                 page.wait_for_timeout(600)
             ordered = sorted(times)
-            results["actions"][name] = {"median": statistics.median(times), "p95": ordered[int(0.95 * (TIMES - 1))], "n": TIMES}
+            found = {"median": statistics.median(times), "p95": ordered[int(0.95 * (TIMES - 1))], "n": TIMES}
+            results["actions"][name] = found
         page.goto(f"http://127.0.0.1:{port}/?tab=generate")
         page.locator(".generate .speed").select_option("0.5")
         page.locator(".generate .play").click()

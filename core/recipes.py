@@ -153,7 +153,7 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks=_tasks(
                 steer=RLConfig(steps=110, group=32, lr=5e-4, label_lr=80, beta=0.055, average=0.98),
-                refine=RLConfig(steps=75, group=128, keep=24, lr=1e-4, label_lr=10, beta=0.04, average=0.97),
+                refine=RLConfig(steps=150, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.025, average=0.98),
                 scratch=RLConfig(steps=60, group=8, lr=1e-3, beta=0.0),
             ),
         ),

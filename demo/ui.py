@@ -11,7 +11,7 @@ import gradio as gr
 
 from demo.api import endpoints
 from demo.engine import POLICIES, RECIPES, Engine
-from demo.player import script, style, view
+from demo.player import head, view
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 TABS = {
@@ -26,7 +26,7 @@ def build(engine: Engine) -> gr.Blocks:
     def ask(question: dict) -> dict:
         return engine.answer(question)
 
-    with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False) as page:
+    with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True) as page:
         if not engine.recipes:
             gr.Markdown("# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them.")
             return page
@@ -37,7 +37,7 @@ def build(engine: Engine) -> gr.Blocks:
             "tabs": TABS,
         }
         view("head", shared, ask)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             for name, title in TABS.items():
                 with gr.Tab(title, id=name):
                     view(name, {**shared, "recorded": recorded.get(name, {})}, ask)
@@ -60,7 +60,7 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         prevent_thread_lock=True,
         **{"share": False, "show_error": False, "ssr_mode": False, "enable_monitoring": False, "strict_cors": True},
         **{"allowed_paths": [], "max_file_size": "1mb", "footer_links": []},
-        **{"theme": THEME, "css": style(), "head": script()},
+        **{"theme": THEME, "head": head()},
     )
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:

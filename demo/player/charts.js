@@ -105,7 +105,7 @@ window.grpo.charts = (() => {
       chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: 4, fill: one.colour }));
     }
     root.replaceChildren(chart, make("p", { class: "legend" }, ...series.map((one) => {
-      const key = make("span", { class: "key" }, make("i", { style: `border-top:3px ${one.dash ? "dashed" : "solid"} ${one.colour}` }), one.name);
+      const key = make("span", { class: "key" }, make("i", { style: `border-top:3px ${one.dash ? (one.dash === "2 4" ? "dotted" : "dashed") : "solid"} ${one.colour}` }), one.name);
       return key;
     })));
   }

@@ -38,6 +38,8 @@ window.grpo = (() => {
       (typeof limit[0] === "number" ? `${limit[0]} to ${limit[1]}` : limit.join(", ")));
   }
   Object.keys(LIMITS).forEach(read);
+  // Gradio opens the first tab; until the one that the link names is open, nothing is shown that would jump away.
+  document.documentElement.classList.toggle("opening", state.tab !== "story");
 
   function remember(changes) {
     Object.assign(state, changes);

@@ -33,8 +33,9 @@ window.grpo.views.head = ({ find, data, element }) => {
   let tries = 0;
   (function open() {
     const wanted = tabs().find((tab) => tab.textContent.trim() === titles[state.tab]);
+    if (!wanted && tries++ < 100) { setTimeout(open, 30); return; }
     if (wanted && state.tab !== "story") wanted.click();
-    else if (!wanted && tries++ < 100) setTimeout(open, 30);
+    setTimeout(() => document.documentElement.classList.remove("opening"), 50);
   })();
   element.classList.add("ready");
 };
