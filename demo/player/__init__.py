@@ -37,5 +37,5 @@ def view(name: str, data: dict, ask: Callable[[dict], dict]) -> gr.HTML:
 def head() -> str:
     """The style and all scripts, for the page's head: Gradio's own ``css`` comes late, and the page would jump."""
     files = [_HERE / name for name in SHARED] + sorted((_HERE.parent / "tabs").glob("*.js"))
-    style = (_HERE / "style.css").read_text(encoding="utf-8")
-    return f"<style>\n{style}</style>\n<script>\n" + "\n".join(path.read_text(encoding="utf-8") for path in files) + "\n</script>"
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return f"<style>\n{(_HERE / 'style.css').read_text(encoding='utf-8')}</style>\n<script>\n{scripts}\n</script>"
