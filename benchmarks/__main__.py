@@ -19,11 +19,13 @@ import torch
 
 from core.algorithms import GRPO
 from core.classifiers import DigitClassifier, Judge
+from core.patches import PatchTokenizer
 from core.policies import LSTMPolicy
 from core.recipes import RLConfig
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
+from core.transformer import TransformerPolicy
 
 ROUNDS = 7
 WIDTH = 192
@@ -112,6 +114,30 @@ def sampling(policy: LSTMPolicy) -> list[dict]:
     return rows
 
 
+def patch_sampling() -> list[dict]:
+    """Sampling one batch of 49 codes with a transformer, against a Llama of the same shape."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    policy = TransformerPolicy(PatchTokenizer(28, 128, 16, 32), 128, layers=4, heads=4).eval()
+    sizes = {"hidden_size": 128, "intermediate_size": 341, "num_hidden_layers": 4, "num_attention_heads": 4}
+    peer = LlamaForCausalLM(
+        LlamaConfig(vocab_size=129, max_position_embeddings=64, bos_token_id=128, eos_token_id=None, **sizes)
+    ).eval()
+    length = {"max_new_tokens": 49, "min_new_tokens": 49, "pad_token_id": 128}
+    rows = []
+    for batch in (1, 16, 160):
+        labels, start = torch.arange(batch) % 10, torch.full((batch, 1), 128)
+        mask = torch.ones_like(start)
+        contestants = {
+            "ours": lambda labels=labels: policy.sample(labels),
+            "peer": lambda start=start, mask=mask: peer.generate(start, attention_mask=mask, **{**GENERATE, **length}),
+        }
+        times = best_of(contestants)
+        ratio = {"faster_than_generate": times["peer"] / times["ours"]}
+        rows.append({"batch": batch, **{name: round(value, 2) for name, value in (times | ratio).items()}})
+    return rows
+
+
 def step() -> dict:
     """One GRPO step of 160 samples: rollout, rewards, reference, one update."""
     policy, reference = (LSTMPolicy(PixelTokenizer(8, 16), WIDTH) for _ in range(2))
@@ -132,11 +158,16 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(f"{value:g}" for value in row.values()) + " |")
+    patches = patch_sampling()
+    print("\nSampling 49 codes with the transformer, milliseconds")
+    print("| batch | ours | generate, Llama | faster than generate |\n|---|---|---|---|")
+    for row in patches:
+        print("| " + " | ".join(f"{value:g}" for value in row.values()) + " |")
     one = step()
     print("\nOne GRPO step of 160 samples, milliseconds\n| ours | bare products | x bare products |\n|---|---|---|")
     print("| " + " | ".join(f"{value:g}" for value in one.values()) + " |")
     about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
-    report = {**about, "machine": platform.machine(), "sampling": rows, "grpo_step": one}
+    report = {**about, "machine": platform.machine(), "sampling": rows, "patch_sampling": patches, "grpo_step": one}
     Path(__file__).with_name("results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,68 +1,84 @@
-"""How long until one digit is learned: GRPO from the unlabelled policy, each of the ten digits once, a seed each.
+"""How long until one digit is learned in the page: the live race from the unlabelled policy, each of the ten digits once.
 
-    python -m benchmarks.one_digit
+    python -m benchmarks.one_digit [RECIPE]
 
-trains for at most 20 seconds a digit, then measures the policy on 2,000 samples, and writes one_digit.json.
+runs the race of REINFORCE and GRPO as the Train live tab does, 20 seconds a digit (60 for patches), a seed each; then
+measures both policies on 2,000 samples, and writes one_digit.json (or one_digit-RECIPE.json). Seconds are those since the
+button was pressed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import statistics
+import sys
+import threading
+import time
 from pathlib import Path
 
 import torch
 
-from core import load_classifier, load_judge, load_policy
-from core.algorithms import GRPO
-from core.classifiers import predict
 from core.objectives import exact_kl
-from core.recipes import ONE_DIGIT
-from core.rewards import Rewards
-from core.rl import train
+from demo.engine import CHECKPOINTS
+from demo.models import Models
+from demo.training import Race, Settings
 
-SECONDS = 20.0
 SAMPLES = 2000
-RECIPE = "pixels-8x8"
+WINDOW = 3  # steps over which the judge's success is averaged while training: 192 samples
 
 
-def learn(digit: int) -> dict:
-    """One run: seconds used, steps made, and what the policy does afterwards."""
-    policy, reference = load_policy(f"{RECIPE}/unlabelled"), load_policy(f"{RECIPE}/unlabelled")
-    judge = load_judge(RECIPE)
-    rewards = Rewards(load_classifier(RECIPE), reference, {"confidence": 1.0})
-    config = dataclasses.replace(ONE_DIGIT, digits=(digit,))
-    records = train(policy, reference, rewards, judge, GRPO(updates=2), config, torch.Generator().manual_seed(digit))
-    reached = None
-    for record in records:
-        if reached is None and record.success >= 0.9:
-            reached = record.seconds
-        if record.seconds * (record.step + 2) / (record.step + 1) > SECONDS:  # no time for another step
-            break
-    records.close()
-    labels, generator = torch.full((SAMPLES,), digit), torch.Generator().manual_seed(1000 + digit)
-    tokens = policy.sample(labels, generator=generator).tokens
-    with torch.no_grad():
-        pairs = zip(labels.split(500), tokens.split(500), strict=True)
-        kl = torch.cat([exact_kl(policy.log_probs(a, b), reference.log_probs(a, b)).sum(1) for a, b in pairs]).mean().item()
-    success = (predict(judge, policy.tokenizer.decode(tokens)).argmax(1) == labels).float().mean().item()
-    found = {"seconds": record.seconds, "steps": record.step + 1, "seconds_to_90": reached, "success": success, "kl": kl}
-    return {"digit": digit, **{name: value if value is None else round(value, 4) for name, value in found.items()}}
+def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
+    """One race: when GRPO passed 90 and 99 % in training, and what both policies do afterwards."""
+    race = Race(models, Settings.check({"digits": [digit], "seed": digit, **settings}), threading.Lock(), lambda race: 1)
+    race.start()
+    while race.is_alive():
+        race.heard = time.monotonic()
+        if race.began and time.monotonic() - race.began > seconds:
+            race.halt.set()
+        time.sleep(0.02)
+    points = race.runners[1].points
+    found: dict = {"digit": digit, "first": points[0]["seconds"], "seconds": points[-1]["seconds"], "steps": len(points)}
+    means = [statistics.mean(p["success"] for p in points[max(0, i - WINDOW + 1) : i + 1]) for i in range(len(points))]
+    for share in (0.9, 0.99):
+        found[f"to {share:.0%}"] = next((p["seconds"] for p, mean in zip(points, means, strict=True) if mean >= share), None)
+    for runner in race.runners:
+        labels, generator = torch.full((SAMPLES,), digit), torch.Generator().manual_seed(1000 + digit)
+        right, nats = 0, 0.0
+        for part in labels.split(500):
+            rollout = runner.policy.sample(part, generator=generator)
+            samples = models.judged(rollout.tokens, rollout.log_probs, part, runner.policy.tokenizer)
+            right += int((samples.reads == digit).sum())
+            with torch.no_grad():
+                start = models.policy("unlabelled").log_probs(part, rollout.tokens)
+                nats += exact_kl(runner.policy.log_probs(part, rollout.tokens), start).sum().item()
+        found[runner.name] = {"success": right / SAMPLES, "kl": round(nats / SAMPLES, 3)}
+    return found
 
 
-def main() -> None:
-    rows = []
-    print("| digit | seconds | steps | seconds to 90 % in training | judge success | KL to start |")
-    print("|---|---|---|---|---|---|")
+def main(arguments: list[str]) -> None:
+    recipe = arguments[0] if arguments else "pixels-8x8"
+    seconds, settings = (20.0, {}) if recipe == "pixels-8x8" else (60.0, {"lr": 3e-4, "group": 48})
+    models, rows = Models(recipe, CHECKPOINTS), []
+    models.draw("unlabelled", 0, 1.0, 0, 1)
+    models.rewards("steer")
+    print("| digit | first samples, s | steps | 90 % after, s | 99 % after, s | GRPO success, KL | REINFORCE success, KL |")
+    print("|---|---|---|---|---|---|---|")
     for digit in range(10):
-        rows.append(learn(digit))
-        print("| " + " | ".join(str(value) for value in rows[-1].values()) + " |", flush=True)
-    middle = {name: statistics.median(row[name] for row in rows) for name in ("seconds", "success", "kl")}
-    print(f"median: {middle['success']:.2%} at {middle['kl']:.2f} nats after {middle['seconds']:.1f} s")
-    report = {"samples": SAMPLES, "threads": torch.get_num_threads(), "median": middle, "runs": rows}
-    Path(__file__).with_name("one_digit.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        row = learn(models, digit, seconds, settings)
+        rows.append(row)
+        pairs = [f"{row[name]['success']:.1%}, {row[name]['kl']:.1f}" for name in ("grpo", "reinforce")]
+        cells = [digit, row["first"], row["steps"], row["to 90%"], row["to 99%"], *pairs]
+        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    median = {name: statistics.median(row["grpo"][name] for row in rows) for name in ("success", "kl")}
+    for share in ("to 90%", "to 99%"):
+        times = sorted(row[share] if row[share] is not None else float("inf") for row in rows)
+        middle = (times[4] + times[5]) / 2
+        median[share] = middle if middle != float("inf") else None
+    print(f"GRPO, median of ten: {median['success']:.2%} at {median['kl']:.2f} nats after {seconds:g} s; {median}")
+    report = {"recipe": recipe, "samples": SAMPLES, "seconds": seconds, "median": median, "runs": rows}
+    name = "one_digit.json" if recipe == "pixels-8x8" else f"one_digit-{recipe}.json"
+    Path(__file__).with_name(name).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

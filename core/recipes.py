@@ -178,10 +178,10 @@ RECIPES = {
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(steps=80, group=16, lr=3e-4, label_lr=20, beta=0.05, average=0.95),
-                refine=RLConfig(steps=60, group=64, keep=12, lr=1e-4, label_lr=10, beta=0.05, average=0.95),
+                steer=RLConfig(steps=120, group=32, lr=2e-4, label_lr=25, beta=0.06, average=0.95),
+                refine=RLConfig(steps=80, group=48, keep=14, lr=3e-4, label_lr=5, beta=0.025, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
-                rewards={"confidence": 1.0, "coherence": 0.1, "realism": 0.05},
+                rewards={"confidence": 1.0, "coherence": 0.1, "realism": 0.1},
                 ablations={"confidence": {"confidence": 1.0}, "coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
                 guidances=(1.5, 2.0, 3.0, 4.0),
             ),
@@ -189,7 +189,7 @@ RECIPES = {
         Recipe(
             **{"name": "tiny-patches", "size": 12, "kind": "transformer"},
             shape={"width": 32, "layers": 2, "heads": 2},
-            tokenizer=TokenizerConfig(codes=16, dim=4, channels=8, steps=250, lr=2e-3, decay=0.9),
+            tokenizer=TokenizerConfig(codes=16, dim=4, channels=8, steps=250, lr=5e-3, decay=0.9),
             unlabelled=PretrainConfig(steps=150, lr=5e-3, warmup=10),
             labelled=PretrainConfig(steps=150, lr=5e-3, warmup=10, drop=0.1),
             classifier=ClassifierConfig(width=16, epochs=3),

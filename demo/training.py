@@ -21,7 +21,7 @@ import torch
 from core.algorithms import GRPO, Reinforce
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
-from core.recipes import RLConfig
+from core.recipes import ONE_DIGIT, RLConfig
 from core.rl import RLStep, train
 from demo import requests
 from demo.models import Models
@@ -62,17 +62,17 @@ class Settings:
         digits = tuple(requests.digit(digit) for digit in digits)
         if len(set(digits)) < len(digits):
             raise RequestError(f"digits is {requests.shown(list(digits))}; allowed: each digit once.")
-        group = requests.whole("group", values.get("group", 64), 2, 128)
+        group = requests.whole("group", values.get("group", ONE_DIGIT.group), 2, 128)
         if group * len(digits) > MOST:
             raise RequestError(f"group is {group} for {len(digits)} digits; allowed: at most {MOST} samples a step in all.")
         config = RLConfig(
             digits=digits,
             group=group,
-            steps=requests.whole("steps", values.get("steps", 40), 1, 300),
-            lr=requests.number("lr", values.get("lr", 1e-3), 1e-6, 1e-2),
+            steps=requests.whole("steps", values.get("steps", ONE_DIGIT.steps), 1, 300),
+            lr=requests.number("lr", values.get("lr", ONE_DIGIT.lr), 1e-6, 1e-2),
             label_lr=1.0 if len(digits) == 1 else 40.0,  # one digit needs no label; ten must be told apart
-            beta=requests.number("beta", values.get("beta", 0.05), 0, 1),
-            average=0.9,
+            beta=requests.number("beta", values.get("beta", ONE_DIGIT.beta), 0, 1),
+            average=ONE_DIGIT.average,
         )
         epsilon = requests.number("epsilon", values.get("epsilon", 0.2), 0.01, 1)
         return cls(task, config, epsilon, requests.seed(values.get("seed", 0)))
