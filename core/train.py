@@ -3,7 +3,8 @@
     python -m core.train {classifier,judge,tokenizer,pretrain,reinforce,grpo,all} --recipe NAME [--task steer|refine|scratch]
 
 Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
-everything from nothing and ends with the ladder of ``core.evaluate``.
+everything from nothing and ends with the ladder of ``core.evaluate``; with ``--resume yes`` it keeps the checkpoints that
+are there and trains the rest.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from core.evaluate import evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
 from core.recipes import find_recipe
-from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage, tokenizer_stage
+from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage, run_folder, tokenizer_stage
 
 STAGES = ("classifier", "judge", "tokenizer", "pretrain", "reinforce", "grpo", "all")
-GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation")
+GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation", "resume")
 
 
 class UsageError(ValueError):
@@ -69,25 +70,31 @@ def plan(stage: str, options: dict[str, str]):
     place = Place(recipe, Path(options.pop("checkpoints", checkpoints.ROOT)))
     data_root = options.pop("data-root", None)
     seed = _whole("seed", options.pop("seed", "0"), 0, 1_000_000)
+    resume = _one_of("resume", options.pop("resume", "no"), ("no", "yes") if stage == "all" else ("no",)) == "yes"
     work = []
+
+    def add(title, folder, stage):
+        if not (resume and (folder / "config.json").is_file()):
+            work.append((title, stage))
 
     def supervised(kinds, starts):
         for kind in kinds:
             config = change(getattr(recipe, kind), options)
-            work.append((kind, classifier_stage(place, kind, config, seed, data_root)))
+            add(kind, place.folder(kind), classifier_stage(place, kind, config, seed, data_root))
         if kinds and starts and recipe.tokenizer is not None:
-            work.append(("tokenizer", tokenizer_stage(place, recipe.tokenizer, seed, data_root)))
+            add("tokenizer", place.folder("tokenizer"), tokenizer_stage(place, recipe.tokenizer, seed, data_root))
         if starts:
-            work.append(("untrained policy", random_stage(place, seed)))
+            add("untrained policy", place.folder("random"), random_stage(place, seed))
         for start in starts:
             config = change(getattr(recipe, start), options)
-            work.append((f"pretrain {start}", pretrain_stage(place, start, config, seed, data_root)))
+            add(f"pretrain {start}", place.folder(start), pretrain_stage(place, start, config, seed, data_root))
 
     def reinforced(task, name, seed, out=None, ablation=""):
         algorithm, config = getattr(recipe.tasks[task], name)
         algorithm, config = change(algorithm, options), change(config, options)
         title = f"{name} {task}" + f" seed {seed}" * (seed > 0) + f", {ablation} alone" * bool(ablation)
-        work.append((title, rl_stage(place, task, algorithm, config, seed, out, ablation)))
+        folder = place.folder(run_folder(task, f"{name}-{ablation}" if ablation else name, seed))
+        add(title, folder, rl_stage(place, task, algorithm, config, seed, out, ablation))
 
     if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
@@ -96,7 +103,7 @@ def plan(stage: str, options: dict[str, str]):
     if stage in ("classifier", "judge"):
         supervised([stage], [])
     elif stage == "tokenizer":
-        work.append((stage, tokenizer_stage(place, change(recipe.tokenizer, options), seed, data_root)))
+        add(stage, place.folder(stage), tokenizer_stage(place, change(recipe.tokenizer, options), seed, data_root))
     elif stage == "pretrain":
         starts = _one_of("start", options.pop("start", "both"), ("both", "unlabelled", "labelled"))
         supervised([], ["unlabelled", "labelled"] if starts == "both" else [starts])
@@ -110,7 +117,7 @@ def plan(stage: str, options: dict[str, str]):
         seeds = _whole("seeds", options.pop("seeds", "1"), 1, 100)
         supervised([] if recipe.borrows else ["classifier", "judge"], [] if recipe.borrows else ["unlabelled", "labelled"])
         if recipe.borrows:
-            work.append(("untrained policy", random_stage(place, seed)))
+            add("untrained policy", place.folder("random"), random_stage(place, seed))
         for task in recipe.tasks:
             for name in ("reinforce", "grpo"):
                 for number in range(seeds):

@@ -69,7 +69,7 @@ def test_the_readme_shows_the_ladder_that_was_measured():
 
 @pytest.mark.parametrize("recipe", ["pixels-8x8", "patches-28x28"])
 def test_checkpoints_and_metrics_belong_together(recipe):
-    """Every shipped run has its row in the ladder, with as many seeds as there are checkpoints, trained as its recipe says."""
+    """Every shipped run has its row in the ladder, with as many seeds as there are checkpoints and its recipe's settings."""
     report = json.loads((checkpoints.ROOT / recipe / "metrics.json").read_text(encoding="utf-8"))
     seeds = {row["name"]: row["seeds"] for row in report["rows"]}
     for task, settings in RECIPES[recipe].tasks.items():

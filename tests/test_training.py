@@ -155,3 +155,17 @@ def test_damaged_mnist_is_called_damaged(tmp_path):
 def test_the_halves_share_no_picture():
     first, second = data.halves(1001)
     assert len(first) + len(second) == 1001 == len(set(first.tolist()) | set(second.tolist()))
+
+
+def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("core.train.evaluate", lambda place, data_root: {})
+    monkeypatch.setattr("core.train.print_ladder", lambda report: None)
+    for stage in ("classifier", "judge"):
+        assert main([stage, "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path), "--epochs", "1"]) == 0
+    kept = (tmp_path / "tiny-4x4" / "judge" / "weights.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(["all", "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path), "--resume", "yes"]) == 0
+    said = capsys.readouterr().out
+    assert "classifier:" not in said and "pretrain labelled:" in said and "grpo steer:" in said
+    assert (tmp_path / "tiny-4x4" / "judge" / "weights.safetensors").stat().st_mtime_ns == kept
+    assert main(["all", "--recipe", "tiny-4x4", "--resume", "perhaps"]) == 2

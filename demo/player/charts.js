@@ -40,7 +40,7 @@ window.grpo.charts = (() => {
       const text = svg("text", { x: x + 8, y: 128, "text-anchor": "middle" });
       return { own, reference, swatch, text };
     });
-    const chart = svg("svg", { viewBox: `0 0 ${count * 20} 132`, preserveAspectRatio: "none", role: "img" },
+    const chart = svg("svg", { viewBox: `0 0 ${count * 20} 132`, role: "img" },
       ...bars.flatMap((bar) => Object.values(bar)));
     root.replaceChildren(chart);
     return ({ values, probs, reference, chosen, vocabulary, codes }) => {

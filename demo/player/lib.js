@@ -112,6 +112,7 @@ window.grpo = (() => {
   // Views: each registers how it starts, and is started when Gradio mounts its component.
   const views = {};
   const recipeListeners = new Set();
+  let answered = false; // by the engine, ever
 
   function mount(name, element, props, server, trigger, watch) {
     const data = JSON.parse(props.value || "{}");
@@ -126,9 +127,11 @@ window.grpo = (() => {
     // Asks the engine. Only the latest question of a view is answered; a refusal is shown in words.
     async function ask(call, args, latest = true) {
       const mine = latest ? ++turn : turn;
-      element.classList.add("busy");
+      const slow = setTimeout(() => { if (mine === turn) say(answered ? "Working\u2026" : "Loading the models\u2026"); }, 700);
       try {
         const reply = await server.ask({ call, arguments: args });
+        answered = true;
+        clearTimeout(slow);
         if (mine !== turn) return null;
         say(reply.error);
         return reply.error ? null : reply.answer;
@@ -136,7 +139,7 @@ window.grpo = (() => {
         if (mine === turn) say("The server did not answer; please try again.");
         return null;
       } finally {
-        if (mine === turn) element.classList.remove("busy");
+        clearTimeout(slow);
       }
     }
     if (refused.length) say(`The link was not right: ${refused.join("; ")}.`);

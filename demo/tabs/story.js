@@ -34,7 +34,7 @@ window.grpo.views.story = ({ find, ask, data, element }) => {
       formula: () => "x\u209c \u223c \u03c0(\u00b7 | digit, x\u2081 \u2026 x\u209c\u208b\u2081)",
       fact: () => `Mean entropy of this drawing: ${(story.trajectory.entropy.reduce((a, b) => a + b, 0) / story.trajectory.entropy.length).toFixed(2)} nats a token, of at most ${Math.log(story.trajectory.vocabulary).toFixed(2)}.`,
       scene: () => {
-        const chart = holder("distribution", "tall");
+        const chart = holder("distribution");
         const show = charts.distribution(chart, story.trajectory.bars);
         return [drawing((t, own) => show(own.token(t))), chart];
       },

@@ -32,8 +32,12 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     find(".preset").value = "own";
   }));
 
+  // Patches are drawn by a transformer, which learns at a lower rate and slower steps.
+  const fit = (values) => (state.recipe === "pixels-8x8" ? values
+    : { ...values, lr: Math.min(values.lr, 0.0003), group: Math.min(values.group, 48) });
+
   function set(values) {
-    Object.assign(settings, values);
+    Object.assign(settings, fit(values));
     fields.forEach((field) => { field.value = settings[field.dataset.name]; });
     boxes.forEach((box, k) => { box.checked = settings.digits.includes(k); });
   }
@@ -43,7 +47,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     if (!digits.length) { this.checked = true; return; }
     settings.digits = digits;
     const most = Math.floor(640 / digits.length);
-    if (settings.group > most) set({ group: most });
+    if (settings.group > most) set({ ...settings, group: most });
   }
 
   function buttons(running, paused = false) {
@@ -185,6 +189,6 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   set(settings);
   if (state.digit !== 7) set({ digits: [state.digit] });
   replay();
-  onRecipe(() => { key = null; buttons(false); replay(); });
+  onRecipe(() => { key = null; buttons(false); set(PRESETS.one[1]); replay(); });
   window.addEventListener("pagehide", () => { if (key) control("stop"); });
 };
