@@ -119,6 +119,8 @@ def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
             values.setdefault(job.row, []).append(result)
         second = []
         for task in place.recipe.tasks:
+            if STARTS[task] == "random":  # the best of N pictures of noise is noise: nothing to compare with
+                continue
             if f"{task}: GRPO" in values:  # the price GRPO paid decides the N that it is compared with
                 price = sum(run["kl"] for run in values[f"{task}: GRPO"]) / len(values[f"{task}: GRPO"])
                 second.append(Job(f"{task}: best-of-N", place.recipe.name, STARTS[task], price=price))

@@ -200,3 +200,21 @@ def test_the_keyboard_alone_is_enough(visit):
     page.locator(".generate .choices input").nth(7).focus()
     page.keyboard.press("ArrowRight")
     page.locator(".generate .summary").filter(has_text="as 8").wait_for()
+
+
+def test_the_switch_goes_from_pixels_to_patches_and_the_link_keeps_it(visit):
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.locator(".recipes input").nth(1).check()
+    page.locator(".generate .where").filter(has_text="/ 49").wait_for(timeout=60_000)
+    assert "recipe=patches-28x28" in page.url
+    page.get_by_role("tab", name="Complete").click()
+    page.locator(".complete .shown-rows").filter(has_text="of 7").wait_for()
+    page.get_by_role("tab", name="Story").click()
+    page.locator(".story .text").filter(has_text="7 \u00d7 7 patches").wait_for()
+    page.get_by_role("tab", name="Train live").click()
+    page.locator(".train .samples.live .sample").first.wait_for()
+    again = visit("?tab=rewards&recipe=patches-28x28")
+    ready(again, "rewards")
+    again.wait_for_function("document.querySelector('.rewards .seen').width === 28")
+    assert page.wrong == again.wrong == []
