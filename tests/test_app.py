@@ -67,7 +67,7 @@ def test_the_readme_shows_the_ladder_that_was_measured():
         assert ladder(json.loads(path.read_text(encoding="utf-8"))) in (REPO / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("recipe", ["pixels-8x8", "patches-28x28"])
+@pytest.mark.parametrize("recipe", sorted(path.parent.name for path in checkpoints.ROOT.glob("*/metrics.json")))
 def test_checkpoints_and_metrics_belong_together(recipe):
     """Every shipped run has its row in the ladder, with as many seeds as there are checkpoints and its recipe's settings."""
     report = json.loads((checkpoints.ROOT / recipe / "metrics.json").read_text(encoding="utf-8"))
