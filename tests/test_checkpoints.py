@@ -3,8 +3,8 @@ import math
 
 import pytest
 import torch
-from conftest import make_policy
 from safetensors.torch import load_file, save_file
+from toys import make_policy
 
 from core import CheckpointError, load_classifier, load_policy
 from core.checkpoints import available, build, load, save

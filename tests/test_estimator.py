@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from conftest import Brightness, make_policy
 from test_policies import every_picture
+from toys import Brightness, make_policy
 
 from core.algorithms import GRPO, Reinforce
 from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, zero_variance

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-from conftest import make_policy
+from toys import make_policy
 
 from core.lstm import recurrence
 from core.policies import gather

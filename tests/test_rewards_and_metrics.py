@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from conftest import Brightness, make_policy
+from toys import Brightness, make_policy
 
 from core.bestofn import best_of_n, mixture
 from core.metrics import (
