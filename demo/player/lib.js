@@ -143,7 +143,9 @@ window.grpo = (() => {
       }
     }
     if (refused.length) say(`The link was not right: ${refused.join("; ")}.`);
+    const wanted = name === state.tab;
     views[name]({ element, find: (query) => element.querySelector(query), ask, data, say, trigger, watch, props });
+    if (wanted) setTimeout(() => document.documentElement.classList.remove("opening"), 100); // once it is laid out
   }
 
   // A policy that this visitor trained: it joins the shipped ones in the tabs that let one choose.

@@ -35,7 +35,7 @@ window.grpo.views.head = ({ find, data, element }) => {
     const wanted = tabs().find((tab) => tab.textContent.trim() === titles[state.tab]);
     if (!wanted && tries++ < 100) { setTimeout(open, 30); return; }
     if (wanted && state.tab !== "story") wanted.click();
-    setTimeout(() => document.documentElement.classList.remove("opening"), 50);
+    setTimeout(() => document.documentElement.classList.remove("opening"), 5000); // its view does so earlier, see mount
   })();
   element.classList.add("ready");
 };
