@@ -27,7 +27,6 @@ FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
-
 def _tokenizer(size: int, levels: int | None = None, codes: int | None = None, dim: int = 0, channels: int = 0):
     return PixelTokenizer(size, levels) if codes is None else PatchTokenizer(size, codes, dim, channels)
 

@@ -101,7 +101,7 @@ def tokenizer_stage(
 ) -> Progress:
     """Train and save the patch tokenizer; the judge, trained before it, says how well digits survive it."""
     fit, judge = prepare(place.recipe), place.judge()
-    shape = {"size": place.recipe.size, "codes": config.codes, "dim": config.dim, "channels": config.channels}
+    shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = checkpoints.build("tokenizer", shape)

@@ -169,15 +169,10 @@ class TransformerPolicy(Policy):
                 keys[:, :, t] = turned[:, self.heads :]
                 values[:, :, t] = parts[:, 2 * width :].view(batch, self.heads, size)
                 query = turned[:, : self.heads, None]
-                seen = attend(query, keys[:, :, : t + 1], values[:, :, : t + 1], scaling)
+                seen = F.scaled_dot_product_attention(query, keys[:, :, : t + 1], values[:, :, : t + 1], scale=scaling)
                 x = torch.addmm(x, seen.reshape(batch, width), out)
                 both = torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2).mm(gate_up)
                 x = torch.addmm(x, F.silu(both[:, :hidden]).mul_(both[:, hidden:]), down)
             return F.rms_norm(x, (width,), None, EPS).mm(head)
 
         return step
-
-
-def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> torch.Tensor:
-    """One query (B, heads, 1, size) over (B, heads, t, size) keys and values."""
-    return F.scaled_dot_product_attention(query, keys, values, scale=scaling)

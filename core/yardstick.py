@@ -28,7 +28,7 @@ class Yardstick:
         images, self.labels = load_mnist(False, data_root)
         fit = prepare(place.recipe)
         self.images = fit(images)
-        self.vocabulary = place.new_policy(0).tokenizer.vocabulary
+        self.tokenizer = place.new_policy(0).tokenizer
         self.classifier, self.judge = place.classifier(), place.judge()
         self.real = self.features(self.images)
         self.radii = neighbour_radii(self.real)
@@ -67,7 +67,7 @@ class Yardstick:
                     kl = exact_kl(policy.log_probs(part, tokens[-1]), reference.log_probs(part, tokens[-1]))
                 nats.append(kl.sum(1))
         values = self.pictures(policy.tokenizer.decode(torch.cat(tokens)), labels)
-        if policy.tokenizer.vocabulary == self.vocabulary:
+        if policy.tokenizer.vocabulary == self.tokenizer.vocabulary:
             values["nll"] = heldout_nll(policy, self.images, self.labels).mean().item()
         if reference is not None:
             values["kl"] = torch.cat(nats).mean().item()
@@ -81,6 +81,5 @@ class Yardstick:
 
     def reconstructed(self) -> dict[str, float]:
         """Every figure of the real test digits, encoded to tokens and decoded again: what the tokenizer loses."""
-        tokenizer = self.place.new_policy(0).tokenizer
-        parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
+        parts = [self.tokenizer.decode(self.tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)

@@ -94,6 +94,12 @@ class Engine:
         guests = self._models[recipe].guests if recipe in self._models else {}
         return value if isinstance(value, str) and value in guests else requests.one_of("policy", value, self.policies())
 
+    def _sampling(self, recipe: Any, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any) -> tuple:
+        """What every request for samples says, checked, in the same order."""
+        recipe = self._recipe(recipe)
+        policy, digit = self._policy(policy, recipe), requests.digit(digit)
+        return recipe, policy, digit, requests.temperature(temperature), requests.seed(seed), requests.count(count)
+
     def generate(
         self, policy: Any, digit: Any, temperature: Any = 1.0, seed: Any = 0, count: Any = 24, recipe: Any = "pixels-8x8"
     ) -> dict[str, Any]:
@@ -114,9 +120,7 @@ class Engine:
         Raises:
             RequestError: an argument is not what it may be.
         """
-        recipe = self._recipe(recipe)
-        policy, digit = self._policy(policy, recipe), requests.digit(digit)
-        temperature, seed, count = requests.temperature(temperature), requests.seed(seed), requests.count(count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
         with self.turn():
             models = self.models(recipe)
             from demo import payloads
@@ -135,9 +139,7 @@ class Engine:
         self, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any, index: Any, recipe: Any = "pixels-8x8"
     ) -> dict[str, Any]:
         """How sample ``index`` of ``generate`` with the same arguments was drawn, see ``payloads.trajectory``."""
-        recipe = self._recipe(recipe)
-        policy, digit = self._policy(policy, recipe), requests.digit(digit)
-        temperature, seed, count = requests.temperature(temperature), requests.seed(seed), requests.count(count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
         index = requests.whole("index", index, 0, count - 1)
         with self.turn():
             models = self.models(recipe)
@@ -243,9 +245,7 @@ class Engine:
         Returns:
             as ``generate``, and "given": the number of tokens that were given.
         """
-        recipe = self._recipe(recipe)
-        policy, digit = self._policy(policy, recipe), requests.digit(digit)
-        temperature, seed, count = requests.temperature(temperature), requests.seed(seed), requests.count(count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
         with self.turn():
             models = self.models(recipe)
             from demo import payloads, studies

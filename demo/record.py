@@ -12,7 +12,7 @@ import os
 from demo import studies, training
 from demo.engine import GROUP, Engine
 
-# The drawing that the pads start with, as the page draws it: see SEVEN in tabs/rewards.js.
+# The drawing that the pads start with, as the page draws it: see SEVEN in player/pad.js.
 SEVEN = ((7, 7), (20, 7), (12, 22))
 
 

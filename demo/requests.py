@@ -50,19 +50,12 @@ def digit(value: Any) -> int:
     return whole("digit", value, 0, 9)
 
 
-def count(value: Any, most: int = MOST_SAMPLES) -> int:
-    return whole("count", value, 1, most)
+def count(value: Any) -> int:
+    return whole("count", value, 1, MOST_SAMPLES)
 
 
 def temperature(value: Any) -> float:
     return number("temperature", value, 0.25, 2.0)
-
-
-def switch(name: str, value: Any) -> bool:
-    """True or false, and nothing that only looks like it."""
-    if not isinstance(value, bool):
-        raise RequestError(f"{name} is {shown(value)}; allowed: true or false.")
-    return value
 
 
 def picture(value: Any, size: int) -> list[list[float]]:

@@ -21,14 +21,14 @@ import torch
 from core.algorithms import GRPO, Reinforce
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
-from core.recipes import ONE_DIGIT, RLConfig
+from core.policies import Policy
+from core.recipes import ONE_DIGIT, STARTS, RLConfig
 from core.rl import RLStep, train
 from demo import requests
 from demo.models import Models
 from demo.payloads import pack, rounded
 from demo.requests import RequestError
 
-STARTS = {"steer": "unlabelled", "refine": "labelled", "scratch": "random"}
 SILENCE = 1.6  # seconds without a question after which a run stops: a hidden tab still asks once a second
 LONGEST = 180.0  # seconds of a run
 MOST = 640  # samples a step
@@ -84,7 +84,7 @@ class Runner:
 
     name: str
     algorithm: Reinforce | GRPO
-    policy: Any
+    policy: Policy
     points: list[dict] = field(default_factory=list)
     frames: list[dict] = field(default_factory=list)  # what the samples of each step looked like
 
@@ -102,12 +102,11 @@ class Race(threading.Thread):
         self.began = 0.0
         self.error = ""
         start = models.policy(STARTS[settings.task])
+        grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), None),
-            Runner("grpo", GRPO(updates=2, low=settings.epsilon, high=settings.epsilon), None),
+            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(start)),
+            Runner("grpo", grpo, copy.deepcopy(start)),
         ]
-        for runner in self.runners:
-            runner.policy = copy.deepcopy(start)
 
     def run(self) -> None:
         while not (self.place(self) == 1 and self.turn.acquire(timeout=0.1)):

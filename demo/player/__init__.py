@@ -27,7 +27,7 @@ def view(name: str, data: dict, ask: Callable[[dict], dict]) -> gr.HTML:
     return gr.HTML(
         value=json.dumps(data),
         html_template=(_HERE.parent / "tabs" / f"{name}.html").read_text(encoding="utf-8"),
-        js_on_load=f'window.grpo.mount("{name}", element, props, server, trigger, watch)',
+        js_on_load=f'window.grpo.mount("{name}", element, props, server)',
         server_functions=[ask],
         apply_default_css=False,
         elem_id=f"view-{name}",

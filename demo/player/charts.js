@@ -17,8 +17,7 @@ window.grpo.charts = (() => {
       const value = make("span", { class: "value" });
       return { node: make("div", { class: "bar" }, make("b", {}, String(k)), make("span", { class: "track" }, ...bars), value), bars, value };
     });
-    const said = make("p", { class: "sr" });
-    root.replaceChildren(...rows.map((row) => row.node), said);
+    root.replaceChildren(...rows.map((row) => row.node));
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", label);
     return (digit, ...shares) => {
@@ -59,7 +58,7 @@ window.grpo.charts = (() => {
     };
   }
 
-  // Lines over a common x. series: [{name, colour, dash, points: [[x, y], ...]}]; marks: horizontal reference lines.
+  // Lines over a common x. series: [{name, colour, dash, points: [[x, y], ...]}]; marks: [{name, x}], vertical reference lines.
   function lines(root, { series, marks = [], x, y, low = 0, high = null, right = null, label }) {
     const [W, H, L, B] = [460, 220, 46, 34];
     const points = series.flatMap((one) => one.points);
@@ -88,12 +87,8 @@ window.grpo.charts = (() => {
       chart.append(text);
     }
     for (const mark of marks) {
-      const vertical = mark.x !== undefined;
-      chart.append(svg("line", vertical
-        ? { x1: px(mark.x), x2: px(mark.x), y1: 12, y2: H - B, class: "mark" }
-        : { x1: L, x2: W - 10, y1: py(mark.y), y2: py(mark.y), class: "mark" }));
-      const text = svg("text", vertical
-        ? { x: px(mark.x) + 4, y: H - B - 6, class: "axis" } : { x: W - 12, y: py(mark.y) - 4, "text-anchor": "end", class: "axis" });
+      chart.append(svg("line", { x1: px(mark.x), x2: px(mark.x), y1: 12, y2: H - B, class: "mark" }));
+      const text = svg("text", { x: px(mark.x) + 4, y: H - B - 6, class: "axis" });
       text.textContent = mark.name;
       chart.append(text);
     }

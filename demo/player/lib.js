@@ -44,7 +44,9 @@ window.grpo = (() => {
   function remember(changes) {
     Object.assign(state, changes);
     const link = new URLSearchParams(location.search);
-    for (const [name, value] of Object.entries(changes)) link.set(name, value);
+    for (const [name, value] of Object.entries(changes)) {
+      if (!String(value).startsWith("mine:")) link.set(name, value); // a policy trained here is nobody else's
+    }
     if (!state.presenter) link.delete("presenter");
     history.replaceState(null, "", `?${link}`);
   }
@@ -114,7 +116,7 @@ window.grpo = (() => {
   const recipeListeners = new Set();
   let answered = false; // by the engine, ever
 
-  function mount(name, element, props, server, trigger, watch) {
+  function mount(name, element, props, server) {
     const data = JSON.parse(props.value || "{}");
     if (!LIMITS.recipe.length) { // what the first view brings holds for all
       allow("recipe", Object.keys(data.recipes));
@@ -144,7 +146,7 @@ window.grpo = (() => {
     }
     if (refused.length) say(`The link was not right: ${refused.join("; ")}.`);
     const wanted = name === state.tab;
-    views[name]({ element, find: (query) => element.querySelector(query), ask, data, say, trigger, watch, props });
+    views[name]({ element, find: (query) => element.querySelector(query), ask, data });
     if (wanted) setTimeout(() => document.documentElement.classList.remove("opening"), 100); // once it is laid out
   }
 

@@ -22,7 +22,6 @@ window.grpo.Player = class Player {
     const speed = make("select", { class: "speed", "aria-label": "Speed" },
       ...[0.25, 0.5, 1, 2, 4, 8].map((k) => make("option", { value: k, selected: k === 1 }, `${k < 1 ? `1/${1 / k}` : k}\u00d7`)));
     speed.addEventListener("change", () => { this.speed = Number(speed.value); });
-    this.speedBox = speed;
     const row = (sign) => () => { this.play(false); this.row(sign); };
     const one = (sign) => () => { this.play(false); this.seek(this.t + sign); };
     root.append(
@@ -37,7 +36,7 @@ window.grpo.Player = class Player {
     this.canvas.addEventListener("pointerleave", () => this.tell(this.t));
   }
 
-  load(path, { play = true } = {}) {
+  load(path) {
     const { bytes, still } = window.grpo;
     this.path = path;
     this.length = path.log_probs.length;
@@ -49,7 +48,7 @@ window.grpo.Player = class Player {
     this.belief = bytes(path.belief);
     if (this.scrub) this.scrub.max = this.length;
     if (path.colour) this.canvas.style.setProperty("--policy", path.colour);
-    const motion = play && !still.matches && !window.grpo.state.presenter;
+    const motion = !still.matches && !window.grpo.state.presenter;
     this.seek(motion ? 0 : this.length);
     this.play(motion);
   }
@@ -93,11 +92,10 @@ window.grpo.Player = class Player {
 
   key(event) {
     if (event.target instanceof HTMLSelectElement) return;
-    const grid = this.path ? this.path.grid : 1;
     const moves = { ArrowLeft: () => this.seek(this.t - 1), ArrowRight: () => this.seek(this.t + 1), ArrowDown: () => this.row(1),
       ArrowUp: () => this.row(-1), Home: () => this.seek(0), End: () => this.seek(this.length), 0: () => this.seek(0) };
     if (event.key === " " && !(event.target instanceof HTMLButtonElement)) this.play(!this.playing);
-    else if (moves[event.key] && this.path && grid) { this.play(false); moves[event.key](); }
+    else if (moves[event.key] && this.path) { this.play(false); moves[event.key](); }
     else return;
     event.preventDefault();
     event.stopPropagation();

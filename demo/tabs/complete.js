@@ -36,8 +36,8 @@ window.grpo.views.complete = ({ find, ask, data }) => {
 
   function change(part) {
     Object.assign(request, part);
-    const { rows, policy: name, ...link } = part;
-    remember({ ...link, ...(name && !name.startsWith("mine:") ? { policy: name } : {}), tab: "complete" });
+    const { rows, ...link } = part;
+    remember({ ...link, tab: "complete" });
     draw();
   }
 
@@ -52,7 +52,7 @@ window.grpo.views.complete = ({ find, ask, data }) => {
     gallery(find(".samples"), found, { label: "Completion" });
   }
 
-  pad.strokes([[[7, 7], [20, 7], [12, 22]]]);
+  pad.strokes(Pad.SEVEN);
   fit();
   if (!own && data.recorded.complete?.recipe === state.recipe && !Object.keys(asked).some((name) => name in request)) show(data.recorded.complete);
   else draw();

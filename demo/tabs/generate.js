@@ -39,8 +39,7 @@ window.grpo.views.generate = ({ find, ask, data }) => {
 
   function change(part) {
     Object.assign(request, part);
-    const { policy: name, ...link } = part;
-    remember({ ...link, ...(name && !name.startsWith("mine:") ? { policy: name } : {}), tab: "generate" });
+    remember({ ...part, tab: "generate" });
     draw();
   }
 

@@ -1,5 +1,5 @@
 // The head of the page: the recipe switch, presenter mode, and which tab is open.
-window.grpo.views.head = ({ find, data, element }) => {
+window.grpo.views.head = ({ find, data }) => {
   const { make, remember, setRecipe, state } = window.grpo;
   const box = find(".recipes");
   const names = Object.keys(data.recipes);
@@ -37,5 +37,4 @@ window.grpo.views.head = ({ find, data, element }) => {
     if (wanted && state.tab !== "story") wanted.click();
     setTimeout(() => document.documentElement.classList.remove("opening"), 5000); // its view does so earlier, see mount
   })();
-  element.classList.add("ready");
 };

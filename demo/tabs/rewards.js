@@ -4,7 +4,6 @@ window.grpo.views.rewards = ({ find, ask, data }) => {
   const request = { task: state.task, digit: state.digit, seed: state.seed };
   const show = charts.belief(find(".belief"), [["classifier", "own"], ["judge", "judge"]], "Belief of classifier and judge in each digit, in percent");
   const pad = new Pad(find(".pad-box"), { onchange: () => score(), label: "Drawing pad" });
-  const SEVEN = [[[7, 7], [20, 7], [12, 22]]];
 
   digits(find(".choices"), "rewards-digit", request.digit, (digit) => { request.digit = digit; remember({ digit, tab: "rewards" }); score(); group(); });
   find(".task").value = request.task;
@@ -61,7 +60,7 @@ window.grpo.views.rewards = ({ find, ask, data }) => {
       `standard deviation ${found.std.toFixed(3)}. Advantage = reward \u2212 mean; divided by the deviation, the best would weigh ${signed(Math.max(...found.scaled))}.`;
   }
 
-  pad.strokes(SEVEN);
+  pad.strokes(Pad.SEVEN);
   const recorded = data.recorded.score;
   if (recorded && recorded.recipe === state.recipe && recorded.digit === request.digit && recorded.task === request.task) {
     tell(recorded);

@@ -11,7 +11,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   };
   const BREAK = { task: "scratch", digits: [7], steps: 120, group: 64, beta: 0, epsilon: 0.2, lr: 0.003 };
   const settings = { ...PRESETS.one[1], seed: 0 };
-  let race = null; // {label, size, digit, reinforce: {points, frames}, grpo: ..., references}
+  let race = null; // {size, digit, reinforce: {points, frames}, grpo: ..., references}
   let key = null;
   let timer = 0;
 
@@ -106,14 +106,14 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
 
   const empty = () => ({ points: [], frames: [] });
 
-  async function start(values) {
+  async function start() {
     clearInterval(timer);
     find(".take").hidden = true;
-    const asked = { ...settings, ...values };
+    const asked = { ...settings };
     const found = await ask("train", { settings: asked, recipe: state.recipe });
     if (!found) return;
     const own = key = found.key;
-    race = { label: "live", task: asked.task, digit: asked.digits[0], size: state.recipe === "pixels-8x8" ? 8 : 28, reinforce: empty(), grpo: empty() };
+    race = { task: asked.task, digit: asked.digits[0], size: state.recipe === "pixels-8x8" ? 8 : 28, reinforce: empty(), grpo: empty() };
     buttons(true);
     find(".status").textContent = "Live: starting\u2026";
     find(".finding").textContent = "\u00a0";
@@ -149,8 +149,8 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     await ask("control", { key, action }, false);
   }
 
-  find("form").addEventListener("submit", (event) => { event.preventDefault(); start({}); });
-  find(".break").addEventListener("click", () => { set(BREAK); find(".preset").value = "own"; start({}); });
+  find("form").addEventListener("submit", (event) => { event.preventDefault(); start(); });
+  find(".break").addEventListener("click", () => { set(BREAK); find(".preset").value = "own"; start(); });
   find(".pause").addEventListener("click", () => control(find(".pause").textContent === "Pause" ? "pause" : "resume"));
   find(".stop").addEventListener("click", () => control("stop"));
   find(".reset").addEventListener("click", () => { control("stop"); key = null; set({ ...PRESETS.one[1], seed: 0 }); find(".preset").value = "one"; buttons(false); replay(); });
@@ -175,7 +175,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     let recorded = data.recorded.train;
     if (recorded?.recipe !== state.recipe) recorded = (await ask("tape", { tab: "train", recipe: state.recipe }, false))?.train;
     if (!recorded || key) return;
-    race = { label: "recorded", ...recorded };
+    race = recorded;
     const last = race.grpo.points.length - 1;
     const end = race.grpo.points[last];
     find(".status").textContent = `Recorded earlier: digit ${race.digit}, ${last + 1} steps, ${end.seconds.toFixed(0)} s on ${race.machine}. Press Train to run it here and now.`;
