@@ -73,6 +73,7 @@ class RLConfig:
     lr: float = 3e-4  # Adam; decays linearly to zero
     label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
     beta: float = 0.1  # weight of the KL to the reference, in reward per nat
+    ramp: float = 0.0  # share of the run over which beta grows from nothing; 0: the full weight from the start
     clip: float = 1.0  # largest gradient norm
     average: float = 0.95  # decay of the running average of the weights, which is what is kept; 0: the last weights
     temperature: float = 1.0
@@ -85,10 +86,14 @@ class RLConfig:
             self,
             **{"group": (2, 4096), "steps": (1, 100_000), "lr": (0, 1), "label_lr": (0, 1000), "beta": (0, 100)},
             **{"clip": (1e-6, 1e6), "average": (0, 0.9999), "temperature": (0.05, 10), "keep": (0, 4096)},
-            **{"warmup": (1, 10_000), "memory": (0, 0.9999)},
+            **{"warmup": (1, 10_000), "memory": (0, 0.9999), "ramp": (0, 1)},
         )
         if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
             raise ValueError(f"digits are {self.digits!r}; allowed: one or more different digits from 0 to 9.")
+
+    def beta_at(self, step: int) -> float:
+        """The KL's weight in a step, from 0: first the reward is found, then the price is brought down."""
+        return self.beta if self.ramp == 0 else self.beta * min(1.0, (step + 1) / (self.ramp * self.steps))
 
 
 @dataclass(frozen=True)
@@ -139,8 +144,8 @@ def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig, **of_refine) ->
     return {"steer": task(steer), "refine": task(refine, **of_refine), "scratch": task(scratch)}
 
 
-# Steering one digit at 8x8, fast enough to watch: 64 samples and two updates a step.
-ONE_DIGIT = RLConfig(digits=(7,), group=64, steps=40, lr=1e-3, beta=0.05, average=0.9)
+# Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
+ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
 
 RECIPES = {
     recipe.name: recipe

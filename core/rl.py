@@ -14,7 +14,7 @@ through its advantage. Together they are the gradient of the KL of whole picture
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -58,6 +58,7 @@ class Batch:
     reference: torch.Tensor  # (N, T, V)
     advantages: torch.Tensor  # (N,)
     share: torch.Tensor  # (N,) how many drawn samples each stands for; sums to B
+    beta: float  # weight of the KL in this step
 
 
 def train(
@@ -68,8 +69,9 @@ def train(
     algorithm: Reinforce | GRPO,
     config: RLConfig,
     generator: torch.Generator,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[RLStep]:
-    """Train ``policy`` in place, one record a step. Exhausted or closed, the policy holds the averaged weights.
+    """Train ``policy`` in place, one record a step. Exhausted, closed or interrupted, it holds the averaged weights.
 
     Args:
         policy: what learns; starts equal to the reference.
@@ -79,6 +81,7 @@ def train(
         algorithm: turns rewards into weights, see core.algorithms.
         config: see RLConfig.
         generator: where all randomness comes from.
+        interrupted: asked several times within a step; once true, training ends without finishing that step.
     """
     optimizer, peaks = make_optimizer(policy, config)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
@@ -91,6 +94,8 @@ def train(
             for group, lr in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = lr * scale
             rollout = policy.sample(labels, config.temperature, generator)
+            if interrupted():
+                return
             images = policy.tokenizer.decode(rollout.tokens)
             with torch.no_grad():
                 terms = rewards.terms(images, labels, rollout.tokens)
@@ -103,8 +108,11 @@ def train(
             batch = Batch(
                 **{"labels": labels[chosen], "tokens": rollout.tokens[chosen], "log_probs": rollout.log_probs[chosen]},
                 **{"reference": before, "advantages": advantages.flatten()[chosen], "share": share},
+                beta=config.beta_at(step),
             )
-            first, cut, norm = update(policy, optimizer, algorithm, config, batch)
+            first, cut, norm = update(policy, optimizer, algorithm, config, batch, interrupted)
+            if interrupted():
+                return
             with torch.no_grad():
                 for kept, parameter in zip(average, trained, strict=True):
                     kept.lerp_(parameter, 1 - min(config.average, (step + 1) / (step + 10)))
@@ -170,9 +178,14 @@ def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> t
 
 
 def update(
-    policy: Policy, optimizer: torch.optim.Optimizer, algorithm: Reinforce | GRPO, config: RLConfig, batch: Batch
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    algorithm: Reinforce | GRPO,
+    config: RLConfig,
+    batch: Batch,
+    interrupted: Callable[[], bool],
 ) -> tuple[torch.Tensor, float, float]:
-    """All updates from one batch.
+    """All updates from one batch, the first at least.
 
     Returns:
         (N, T, V) log-probabilities before the first update, the share of tokens clipped, and the last gradient norm.
@@ -190,6 +203,8 @@ def update(
             raise FloatingPointError(f"training diverged; lower lr (now {config.lr}).")
         optimizer.step()
         clipped.append(cut)
+        if interrupted():
+            break
     return first, torch.stack(clipped).mean().item(), norm.item()
 
 
@@ -205,8 +220,8 @@ def objective(
     ahead = later(exact_kl(first, batch.reference)).view(groups, -1, first.shape[1])  # (L, N / L, T)
     share = batch.share.view(groups, -1, 1)
     ahead = (ahead - (share * ahead).sum(1, keepdim=True) / share.sum(1, keepdim=True)).flatten(0, 1)
-    advantages = batch.advantages[:, None] - config.beta * ahead  # (N, T)
+    advantages = batch.advantages[:, None] - batch.beta * ahead  # (N, T)
     log_ratio = gather(log_probs, batch.tokens) - batch.log_probs
     surrogate, cut = algorithm.surrogate(log_ratio, advantages)
     kl = exact_kl(log_probs, batch.reference)
-    return -(batch.share @ (surrogate - config.beta * kl).sum(1)) / batch.share.sum(), cut.float().mean()
+    return -(batch.share @ (surrogate - batch.beta * kl).sum(1)) / batch.share.sum(), cut.float().mean()

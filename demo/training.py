@@ -70,6 +70,8 @@ class Settings:
             group=group,
             steps=requests.whole("steps", values.get("steps", ONE_DIGIT.steps), 1, 300),
             lr=requests.number("lr", values.get("lr", ONE_DIGIT.lr), 1e-6, 1e-2),
+            keep=max(16, group // 4),
+            ramp=ONE_DIGIT.ramp,
             label_lr=1.0 if len(digits) == 1 else 40.0,  # one digit needs no label; ten must be told apart
             beta=requests.number("beta", values.get("beta", ONE_DIGIT.beta), 0, 1),
             average=ONE_DIGIT.average,
@@ -139,7 +141,8 @@ class Race(threading.Thread):
         rewards = models.rewards(settings.task)
         generator = torch.Generator().manual_seed(settings.seed)
         steps = train(
-            runner.policy, reference, rewards, models.judge, runner.algorithm, settings.config, generator
+            *(runner.policy, reference, rewards, models.judge),
+            *(runner.algorithm, settings.config, generator, self.halt.is_set),
         )
         try:
             for record in steps:

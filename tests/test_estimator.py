@@ -38,7 +38,7 @@ def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     log_probs = policy.log_probs(LABELS[: len(pictures)], pictures, config.temperature)
     before = reference.log_probs(LABELS[: len(pictures)], pictures, config.temperature).detach()
     taken = gather(log_probs.detach(), pictures)
-    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share)
+    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share, config.beta)
     loss, cut = objective(log_probs, log_probs.detach(), algorithm, config, batch)
     assert cut == 0  # the ratio is 1 before the first update, so nothing is clipped
     return -gradient(policy, loss)
@@ -142,13 +142,13 @@ def test_the_selection_stands_for_all_samples():
     assert torch.equal(select(advantages, 12, generator)[0], torch.arange(36))
 
 
-def run(kind, algorithm=None, steps=3, weights=None, **changes):
+def run(kind, algorithm=None, steps=3, weights=None, interrupted=lambda: False, **changes):
     policy, reference = (make_policy(kind, size=3, levels=3, seed=5) for _ in range(2))  # one whose start is not perfect
     settings = {"digits": (1,), "group": 16, "steps": steps, "lr": 0.03, "beta": 0.01, "warmup": 1, **changes}
     rewards = Rewards(Brightness(), reference, weights or {"confidence": 1.0})
     records = train(
         *(policy, reference, rewards, Brightness(), algorithm or GRPO(), RLConfig(**settings)),
-        torch.Generator().manual_seed(0),
+        *(torch.Generator().manual_seed(0), interrupted),
     )
     return policy, records
 
@@ -172,6 +172,37 @@ def test_closing_stops_the_work_and_leaves_a_usable_policy(kind):
     records.close()
     assert record.samples == 16 and math.isfinite(record.kl) and record.kl == pytest.approx(0, abs=1e-5)
     assert policy.sample(torch.tensor([1])).tokens.shape == (1, 9)
+
+
+@pytest.mark.parametrize("questions", [1, 2, 3])  # asked after the samples, after the first update, after the second
+def test_an_interrupted_step_is_dropped(kind, questions):
+    asked = []
+
+    def interrupted():
+        asked.append(len(seen))
+        return len(asked) > 4 + questions - 1  # one step asks four times
+
+    seen = []
+    policy, records = run(kind, steps=1000, interrupted=interrupted)
+    for record in records:
+        seen.append(record)
+    assert len(seen) == 1 and asked[4:] == [1] * (len(asked) - 4)
+    assert policy.sample(torch.tensor([1])).log_probs.isfinite().all()
+
+
+def test_the_kl_weight_grows_as_asked():
+    config = RLConfig(beta=0.2, ramp=0.5, steps=10)
+    assert [config.beta_at(step) for step in range(10)] == pytest.approx([0.04, 0.08, 0.12, 0.16] + [0.2] * 6)
+    assert {RLConfig(beta=0.2, steps=10).beta_at(step) for step in range(10)} == {0.2}
+
+
+def test_a_growing_kl_weight_draws_the_policy_back(kind):
+    spent = {}
+    for ramp in (0.0, 1.0):
+        _, records = run(kind, steps=60, beta=1.0, ramp=ramp)
+        spent[ramp] = [record.kl for record in records]
+    assert max(spent[1.0]) > 1.5 * max(spent[0.0])  # it may spend more at first
+    assert spent[1.0][-1] < 0.8 * max(spent[1.0])  # and gives back
 
 
 def test_rewards_that_are_all_equal_move_nothing(kind):
