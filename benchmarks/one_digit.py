@@ -10,6 +10,7 @@ button was pressed.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import threading
@@ -18,13 +19,13 @@ from pathlib import Path
 
 import torch
 
-from core.objectives import exact_kl
+from benchmarks.measure import success_and_kl
 from demo.engine import CHECKPOINTS
 from demo.models import Models
 from demo.training import Race, Settings
 
 SAMPLES = 2000
-WINDOW = 3  # steps over which the judge's success is averaged while training: 192 samples
+WINDOW = 192  # samples over which the judge's success is averaged while training, at least
 
 
 def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
@@ -38,20 +39,13 @@ def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
         time.sleep(0.02)
     points = race.runners[1].points
     found: dict = {"digit": digit, "first": points[0]["seconds"], "seconds": points[-1]["seconds"], "steps": len(points)}
-    means = [statistics.mean(p["success"] for p in points[max(0, i - WINDOW + 1) : i + 1]) for i in range(len(points))]
+    window = math.ceil(WINDOW / race.settings.config.group)  # steps
+    means = [statistics.mean(p["success"] for p in points[max(0, i - window + 1) : i + 1]) for i in range(len(points))]
     for share in (0.9, 0.99):
         found[f"to {share:.0%}"] = next((p["seconds"] for p, mean in zip(points, means, strict=True) if mean >= share), None)
+    labels = torch.full((SAMPLES,), digit)
     for runner in race.runners:
-        labels, generator = torch.full((SAMPLES,), digit), torch.Generator().manual_seed(1000 + digit)
-        right, nats = 0, 0.0
-        for part in labels.split(500):
-            rollout = runner.policy.sample(part, generator=generator)
-            samples = models.judged(rollout.tokens, rollout.log_probs, part, runner.policy.tokenizer)
-            right += int((samples.reads == digit).sum())
-            with torch.no_grad():
-                start = models.policy("unlabelled").log_probs(part, rollout.tokens)
-                nats += exact_kl(runner.policy.log_probs(part, rollout.tokens), start).sum().item()
-        found[runner.name] = {"success": right / SAMPLES, "kl": round(nats / SAMPLES, 3)}
+        found[runner.name] = success_and_kl(runner.policy, models.policy("unlabelled"), models.judge, labels, 1000 + digit)
     return found
 
 
