@@ -16,15 +16,16 @@ from torch.autograd.function import once_differentiable
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
-def step(gates: torch.Tensor, cell: torch.Tensor, hidden: torch.Tensor) -> None:
+def step(gates: torch.Tensor, parts: tuple[torch.Tensor, ...], cell: torch.Tensor, hidden: torch.Tensor) -> None:
     """One time step, in place: what the sampler runs 64 times a picture.
 
     Args:
         gates: (B, 4H) pre-activations i, f, o, g; left activated.
+        parts: ``gates.chunk(4, 1)``, which a caller whose gates stay in one place makes once.
         cell: (B, H), updated.
         hidden: (B, H), overwritten.
     """
-    i, f, o, g = gates.chunk(4, 1)
+    i, f, o, g = parts
     g.mul_(2)
     gates.sigmoid_()
     g.mul_(2).sub_(1)
@@ -52,7 +53,7 @@ class _Recurrence(torch.autograd.Function):
             gates[t] = (hidden[t] * gain) @ product
             gates[t] += inputs[t]
             cell[t + 1] = cell[t]
-            step(gates[t], cell[t + 1], out)
+            step(gates[t], gates[t].chunk(4, 1), cell[t + 1], out)
             hidden[t + 1] = out
         ctx.save_for_backward(gates, cell, hidden, product, gain)
         return hidden[1:].to(inputs.dtype)

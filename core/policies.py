@@ -216,28 +216,31 @@ class LSTMPolicy(Policy):
         length, batch, vocabulary = noise.shape
         width = self.width
         canvas, rows, table = self._edges(batch), self._rows(labels), self._table()
+        bags = torch.arange(0, batch * rows.shape[2], rows.shape[2])  # where each sample's rows begin
         logits = torch.empty(length, batch, vocabulary)
         hidden = torch.zeros(batch, 2 * width)  # both layers side by side, so that the second needs one product
         hidden1, hidden2 = hidden[:, :width], hidden[:, width:]
         cell1, cell2 = torch.zeros(batch, width), torch.zeros(batch, width)
-        gates2 = torch.empty(batch, 4 * width)
         base2 = self.bias2 + self.label[labels, 4 * width :]
         weight2 = torch.cat([self.between, self.recurrent2])
-        out = self.head.weight.t().contiguous()
-        score = torch.empty(batch, vocabulary)
+        bias, out = self.head.bias, self.head.weight.t().contiguous()
         gain1, gain_both = (1 + self.gain[labels]).split((width, 2 * width), 1)
-        homes = self.home.tolist()
-        for t in range(length):
-            row = rows[t]
-            torch.add(canvas.index_select(1, self.place[t]), self.offset, out=row[:, :-2])
-            gates1 = F.embedding_bag(row, table, mode="sum").addmm_(hidden1 * gain1, self.recurrent1)
-            step(gates1, cell1, hidden1)
-            torch.addmm(base2, hidden * gain_both, weight2, out=gates2)
-            step(gates2, cell2, hidden2)
-            torch.addmm(self.head.bias, hidden2, out, out=logits[t])
+        # For a single picture each operation costs more to call than to do: every view and every buffer is made once.
+        gates1, gates2 = torch.empty(batch, 4 * width), torch.empty(batch, 4 * width)
+        parts1, parts2 = gates1.chunk(4, 1), gates2.chunk(4, 1)
+        scaled1, scaled = torch.empty(batch, width), torch.empty(batch, 2 * width)
+        score, cells = torch.empty(batch, vocabulary), canvas.unbind(1)
+        near, flat, places = rows[:, :, :-2].unbind(0), rows.flatten(1).unbind(0), self.place.unbind(0)
+        for t, (home, logit, gumbel) in enumerate(zip(self.home.tolist(), logits.unbind(0), noise.unbind(0), strict=True)):
+            torch.add(canvas.index_select(1, places[t]), self.offset, out=near[t])
+            context = torch.embedding_bag(table, flat[t], bags)[0]
+            torch.addmm(context, torch.mul(hidden1, gain1, out=scaled1), self.recurrent1, out=gates1)
+            step(gates1, parts1, cell1, hidden1)
+            torch.addmm(base2, torch.mul(hidden, gain_both, out=scaled), weight2, out=gates2)
+            step(gates2, parts2, cell2, hidden2)
+            torch.addmm(bias, hidden2, out, out=logit)
             if t < prefix.shape[1]:
-                canvas[:, homes[t]] = prefix[:, t]
+                cells[home].copy_(prefix[:, t])
             else:
-                torch.add(logits[t], noise[t], out=score)
-                canvas[:, homes[t]] = score.argmax(1)
+                torch.argmax(torch.add(logit, gumbel, out=score), 1, out=cells[home])
         return canvas[:, self.home], logits.transpose(0, 1)
