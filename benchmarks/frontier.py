@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import success_and_kl
-from core.checkpoints import build
 from core.memory import keep_memory
 from core.recipes import STARTS, find_recipe
 from core.rewards import Rewards
@@ -42,8 +41,7 @@ def run(job: tuple[str, float]) -> dict:
     if factor == 1:
         policy = place.policy(f"{task}/grpo")
     else:
-        policy = build(place.recipe.kind, place.shape)
-        policy.load_state_dict(start.state_dict())
+        policy = place.learner(task, start)
         rewards = Rewards(place.classifier(), start, place.recipe.tasks[task].rewards)
         for _ in train(policy, start, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(0)):
             pass

@@ -16,6 +16,7 @@ from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.data import halves, load_mnist, resize
 from core.patches import train_tokenizer
+from core.policies import Policy
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
@@ -54,8 +55,19 @@ class Place:
         return policy
 
     @property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> dict[str, float]:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
+
+    def shape_of(self, task: str) -> dict[str, float]:
+        """Of the policy that a task trains: its start's, and its guidance where it has any."""
+        guidance = self.recipe.tasks[task].guidance
+        return self.shape if guidance == 1 else {**self.shape, "guidance": guidance}
+
+    def learner(self, task: str, start: Policy) -> Policy:
+        """A task's policy before its training: the start's weights in a model of its own."""
+        policy = checkpoints.build(self.recipe.kind, self.shape_of(task))
+        policy.load_state_dict(start.state_dict())
+        return policy.eval()
 
 
 def run_folder(task: str, algorithm: str, seed: int) -> str:
@@ -168,8 +180,7 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = checkpoints.build(recipe.kind, place.shape)
-    policy.load_state_dict(reference.state_dict())
+    policy = place.learner(task, reference)
     weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
     rewards = Rewards(place.classifier(), reference, weights)
     curve = []
@@ -184,7 +195,7 @@ def rl_stage(
     }
     name = f"{algorithm.name}-{ablation}" if ablation else algorithm.name
     folder = Path(out) if out else place.folder(run_folder(task, name, seed))
-    checkpoints.save(folder, policy, recipe.kind, place.shape, about, curve)
+    checkpoints.save(folder, policy, recipe.kind, place.shape_of(task), about, curve)
 
 
 def curve_point(record: RLStep) -> dict:

@@ -6,7 +6,6 @@ second; a run that nobody asks about stops by itself, so a closed tab frees the 
 
 from __future__ import annotations
 
-import copy
 import math
 import secrets
 import threading
@@ -22,8 +21,9 @@ from core.algorithms import GRPO, Reinforce
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
 from core.policies import Policy
-from core.recipes import ONE_DIGIT, STARTS, RLConfig
+from core.recipes import ONE_DIGIT, STARTS, RLConfig, find_recipe
 from core.rl import RLStep, train
+from core.stages import Place
 from demo import requests
 from demo.models import Models
 from demo.payloads import pack, rounded
@@ -103,11 +103,11 @@ class Race(threading.Thread):
         self.heard = time.monotonic()
         self.began = 0.0
         self.error = ""
-        start = models.policy(STARTS[settings.task])
+        start, checkpoints = models.policy(STARTS[settings.task]), Place(find_recipe(models.recipe), models.root)
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(start)),
-            Runner("grpo", grpo, copy.deepcopy(start)),
+            Runner("reinforce", Reinforce(baseline="none"), checkpoints.learner(settings.task, start)),
+            Runner("grpo", grpo, checkpoints.learner(settings.task, start)),
         ]
 
     def run(self) -> None:
