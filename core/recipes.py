@@ -185,7 +185,7 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks=_tasks(
                 steer=RLConfig(steps=120, group=32, lr=2e-4, label_lr=25, beta=0.06, average=0.95),
-                refine=RLConfig(steps=60, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
+                refine=RLConfig(steps=60, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.015, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 rewards={"confidence": 1.0, "coherence": 0.1, "realism": 0.1},
                 ablations={"confidence": {"confidence": 1.0}, "coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
