@@ -22,7 +22,7 @@ import torch
 from benchmarks.measure import success_and_kl
 from demo.engine import CHECKPOINTS
 from demo.models import Models
-from demo.training import Race, Settings
+from demo.training import PATCHES, Race, Settings
 
 SAMPLES = 2000
 WINDOW = 192  # samples over which the judge's success is averaged while training, at least
@@ -51,7 +51,7 @@ def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
 
 def main(arguments: list[str]) -> None:
     recipe = arguments[0] if arguments else "pixels-8x8"
-    seconds, settings = (20.0, {}) if recipe == "pixels-8x8" else (60.0, {"lr": 3e-4, "group": 48})
+    seconds, settings = (20.0, {}) if recipe == "pixels-8x8" else (60.0, PATCHES)
     models, rows = Models(recipe, CHECKPOINTS), []
     models.draw("unlabelled", 0, 1.0, 0, 1)
     models.rewards("steer")

@@ -50,8 +50,8 @@ def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
 def race(engine: Engine, recipe: str, digit: int = 7) -> dict:
     """A whole live race on one digit, as the page's first preset runs it."""
     models = engine.models(recipe)
-    slower = {} if recipe == "pixels-8x8" else {"lr": 3e-4, "group": 48, "steps": 24}  # a transformer's steps take longer
-    found = training.record(models, {"task": "steer", "digits": [digit], **slower})
+    own = {} if recipe == "pixels-8x8" else training.PATCHES
+    found = training.record(models, {"task": "steer", "digits": [digit], **own})
     about = {"recipe": recipe, "task": "steer", "digit": digit, "machine": f"{os.cpu_count()} cores"}
     return {**about, "size": models.classifier.size, **found, "references": engine.references("steer", digit, recipe)}
 

@@ -36,6 +36,7 @@ QUEUE = 8
 KEPT = 6  # finished policies that visitors may go on using
 SHOWN = 16  # samples of a step that are sent
 POOL = 400  # samples behind the best-of-N line
+PATCHES = {"lr": 4e-4, "group": 64, "steps": 40}  # of one digit at 28x28: a transformer takes smaller, slower steps
 
 
 @dataclass(frozen=True)
