@@ -105,7 +105,7 @@ class Task:
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})
     ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
     guidances: tuple[float, ...] = ()  # of the start, to be measured beside it
-    guidance: float = 1.0  # of the policy that is trained, part of its distribution; the reference draws without it
+    guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,12 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks=_tasks(
                 steer=RLConfig(steps=120, group=32, lr=2e-4, label_lr=25, beta=0.06, average=0.95),
-                refine=RLConfig(steps=60, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.015, average=0.95),
+                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 rewards={"confidence": 1.0, "coherence": 0.1, "realism": 0.1},
                 ablations={"confidence": {"confidence": 1.0}, "coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
                 guidances=(1.5, 2.0, 3.0, 4.0),
-                guidance=1.4,
+                guidance=1.2,
             ),
         ),
         Recipe(

@@ -59,13 +59,13 @@ class Place:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
 
     def shape_of(self, task: str) -> dict[str, float]:
-        """Of the policy that a task trains: its start's, and its guidance where it has any."""
+        """Of the policy that a task keeps: its start's, and its guidance where it has any."""
         guidance = self.recipe.tasks[task].guidance
         return self.shape if guidance == 1 else {**self.shape, "guidance": guidance}
 
-    def learner(self, task: str, start: Policy) -> Policy:
-        """A task's policy before its training: the start's weights in a model of its own."""
-        policy = checkpoints.build(self.recipe.kind, self.shape_of(task))
+    def learner(self, start: Policy) -> Policy:
+        """A policy before its training: the start's weights in a model of its own."""
+        policy = checkpoints.build(self.recipe.kind, self.shape)
         policy.load_state_dict(start.state_dict())
         return policy.eval()
 
@@ -180,7 +180,7 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = place.learner(task, reference)
+    policy = place.learner(reference)
     weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
     rewards = Rewards(place.classifier(), reference, weights)
     curve = []

@@ -300,7 +300,7 @@ class Engine:
         from demo import payloads
 
         race = self.trainer.race(key)
-        return payloads.weights(race.models.recipe, race.settings.task, race.runners[1].policy)
+        return payloads.weights(race.models.recipe, race.runners[1].policy)
 
     def references(self, task: Any, digit: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:
         """What RL is measured against for a digit: best-of-N from the same start, and the least KL that success costs."""

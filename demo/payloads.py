@@ -83,11 +83,11 @@ def trajectory(models: Models, name: str, samples: Samples, index: int, digit: i
     }
 
 
-def weights(recipe: str, task: str, policy) -> dict:
+def weights(recipe: str, policy) -> dict:
     """A policy as the two files of a checkpoint: safetensors (base64) and config.json (text)."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(find_recipe(recipe))
-        save(folder, policy, place.recipe.kind, place.shape_of(task), {"recipe": recipe, "trained": "live, in the page"})
+        save(folder, policy, place.recipe.kind, place.shape, {"recipe": recipe, "trained": "live, in the page"})
         data = (Path(folder) / "weights.safetensors").read_bytes()
         config = (Path(folder) / "config.json").read_text(encoding="utf-8")
     return {"weights": base64.b64encode(data).decode(), "config": config}

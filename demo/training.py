@@ -107,8 +107,8 @@ class Race(threading.Thread):
         start, checkpoints = models.policy(STARTS[settings.task]), Place(find_recipe(models.recipe), models.root)
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), checkpoints.learner(settings.task, start)),
-            Runner("grpo", grpo, checkpoints.learner(settings.task, start)),
+            Runner("reinforce", Reinforce(baseline="none"), checkpoints.learner(start)),
+            Runner("grpo", grpo, checkpoints.learner(start)),
         ]
 
     def run(self) -> None:
