@@ -25,10 +25,12 @@ REPO = Path(__file__).resolve().parents[1]
 EMPTY = "import gradio as gr\nwith gr.Blocks() as page: gr.Markdown('empty')\npage.launch()"
 ROUNDS = 5
 TIMES = 20
-# name: (tab, what is clicked in turn, what changes)
+# name: (link, what is clicked in turn, what changes)
 ACTIONS = {
     "generate: another digit": ("generate", ".generate .choices span", ".generate .samples"),
     "generate: watch a sample": ("generate", ".generate .samples .sample", ".generate .hero"),
+    "generate at 28x28: another digit": ("generate&recipe=patches-28x28", ".generate .choices span", ".generate .samples"),
+    "generate at 28x28: watch a sample": ("generate&recipe=patches-28x28", ".generate .samples .sample", ".generate .hero"),
     "compare: another digit": ("compare", ".compare .choices span", ".compare .columns"),
     "rewards: another digit": ("rewards", ".rewards .choices span", ".rewards .belief"),
     "complete: another digit": ("complete", ".complete .choices span", ".complete .samples"),
@@ -85,8 +87,8 @@ def main() -> None:
     chromium = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
-        for name, (tab, click, change) in ACTIONS.items():
-            page.goto(f"http://127.0.0.1:{port}/?tab={tab}&seed=3")
+        for name, (link, click, change) in ACTIONS.items():
+            page.goto(f"http://127.0.0.1:{port}/?tab={link}&seed=3")
             page.wait_for_timeout(4000)
             times = []
             for i in range(TIMES):

@@ -56,6 +56,11 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     policy = load_policy(f"{recipe}/steer/grpo", tmp_path)
     images = policy.tokenizer.decode(policy.sample(torch.arange(10)).tokens)
     assert load_judge(recipe, tmp_path)(images).shape == (10, 10)
+    if recipe == "tiny-patches":  # what is kept of refine is guided, its start is not, and the ladder counts that price
+        kept, start = (load_policy(f"{recipe}/{name}", tmp_path) for name in ("refine/grpo", "labelled"))
+        assert (kept.guidance, start.guidance) == (RECIPES[recipe].tasks["refine"].guidance, 1.0)
+        kept.guidance = 1.0
+        assert rows["refine: GRPO"]["kl"]["mean"] > evaluate._yardstick.policy(kept, start, tuple(range(10)))["kl"]
 
 
 class Inline:
