@@ -7,6 +7,7 @@ race runs, against the same without one. Memory: the process's resident size aft
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import time
@@ -50,13 +51,13 @@ def stops(engine: Engine, recipe: str, settings: dict) -> list[float]:
 
 def answers(engine: Engine, seed: int, recipe: str) -> float:
     """Median milliseconds of a request that was not asked before; a run under way is listened to."""
+    for race in engine.trainer.races.values():
+        race.heard = math.inf
     times = []
     for i in range(ANSWERS):
         started = time.perf_counter()
         engine.generate("steer/grpo", 3, 1.0, seed + i, 24, recipe)
         times.append(1e3 * (time.perf_counter() - started))
-        for race in engine.trainer.races.values():
-            race.heard = time.monotonic()
     return statistics.median(times)
 
 
@@ -71,6 +72,8 @@ def main() -> None:
         key = engine.train({"digits": [7], **settings}, recipe)["key"]
         follow(engine, key, "step")
         beside = answers(engine, 2000, recipe)
+        if engine.news(key, [0, 0])["state"] != "running":
+            raise RuntimeError("the race ended before the answers did: nothing was measured beside it")
         engine.control(key, "stop")
         follow(engine, key, "stopped")
         found = {"stop median": statistics.median(times), "stop worst": times[-1], "alone": alone, "beside": beside}

@@ -83,6 +83,8 @@ class Engine:
         self._waiting += 1
         try:
             with self._turn:
+                if "trainer" in self.__dict__:
+                    self.trainer.share_cores()
                 yield
         finally:
             self._waiting -= 1

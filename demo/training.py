@@ -7,7 +7,9 @@ second; a run that nobody asks about stops by itself, so a closed tab frees the 
 from __future__ import annotations
 
 import math
+import os
 import secrets
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -137,6 +139,8 @@ class Race(threading.Thread):
 
     def _train(self, runner: Runner) -> None:
         torch.set_num_threads(1)  # of this thread: the two runners share the machine's cores
+        if sys.platform == "linux":  # and step back for the other tabs: there each thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         models, settings = self.models, self.settings
         reference = models.policy(STARTS[settings.task])
         rewards = models.rewards(settings.task)
@@ -186,6 +190,7 @@ class Trainer:
 
     def __init__(self):
         keep_memory()
+        self.threads = torch.get_num_threads()
         self.turn, self.lock = threading.Lock(), threading.Lock()
         self.races: OrderedDict[str, Race] = OrderedDict()
 
@@ -213,6 +218,12 @@ class Trainer:
         with self.lock:
             waiting = [other for other in self.races.values() if other.state == "waiting"]
         return waiting.index(race) + 1 if race in waiting else 0
+
+    def share_cores(self) -> None:
+        """Before other model work in this thread: beside a race, two threads that wait for each other take far longer."""
+        with self.lock:
+            racing = any(race.state == "running" for race in self.races.values())
+        torch.set_num_threads(1 if racing else self.threads)
 
     def race(self, key: Any) -> Race:
         with self.lock:
