@@ -147,7 +147,7 @@ class Race(threading.Thread):
         generator = torch.Generator().manual_seed(settings.seed)
         steps = train(
             *(runner.policy, reference, rewards, models.judge),
-            *(runner.algorithm, settings.config, generator, self.halt.is_set),
+            *(runner.algorithm, settings.config, generator, self._over),
         )
         try:
             for record in steps:
