@@ -5,6 +5,7 @@ A stage is a generator of (done, total, note): the command line draws a progress
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.data import halves, load_mnist, resize
 from core.patches import train_tokenizer
-from core.policies import Policy
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
@@ -62,12 +62,6 @@ class Place:
         """Of the policy that a task keeps: its start's, and its guidance where it has any."""
         guidance = self.recipe.tasks[task].guidance
         return self.shape if guidance == 1 else {**self.shape, "guidance": guidance}
-
-    def learner(self, start: Policy) -> Policy:
-        """A policy before its training: the start's weights in a model of its own."""
-        policy = checkpoints.build(self.recipe.kind, self.shape)
-        policy.load_state_dict(start.state_dict())
-        return policy.eval()
 
 
 def run_folder(task: str, algorithm: str, seed: int) -> str:
@@ -180,7 +174,7 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = place.learner(reference)
+    policy = copy.deepcopy(reference)
     weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
     rewards = Rewards(place.classifier(), reference, weights)
     curve = []

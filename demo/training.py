@@ -6,6 +6,7 @@ second; a run that nobody asks about stops by itself, so a closed tab frees the 
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import secrets
@@ -23,9 +24,8 @@ from core.algorithms import GRPO, Reinforce
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
 from core.policies import Policy
-from core.recipes import ONE_DIGIT, STARTS, RLConfig, find_recipe
+from core.recipes import ONE_DIGIT, STARTS, RLConfig
 from core.rl import RLStep, train
-from core.stages import Place
 from demo import requests
 from demo.models import Models
 from demo.payloads import pack, rounded
@@ -106,11 +106,11 @@ class Race(threading.Thread):
         self.heard = time.monotonic()
         self.began = 0.0
         self.error = ""
-        start, checkpoints = models.policy(STARTS[settings.task]), Place(find_recipe(models.recipe), models.root)
+        start = models.policy(STARTS[settings.task])
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), checkpoints.learner(start)),
-            Runner("grpo", grpo, checkpoints.learner(start)),
+            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(start)),
+            Runner("grpo", grpo, copy.deepcopy(start)),
         ]
 
     def run(self) -> None:
