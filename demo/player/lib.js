@@ -38,8 +38,12 @@ window.grpo = (() => {
       (typeof limit[0] === "number" ? `${limit[0]} to ${limit[1]}` : limit.join(", ")));
   }
   Object.keys(LIMITS).forEach(read);
-  // Gradio opens the first tab; until the one that the link names is open, nothing is shown that would jump away.
-  document.documentElement.classList.toggle("opening", state.tab !== "story");
+  // Gradio mounts the head, the tabs and a tab's view in any order, and opens the first tab; until the head and the view that
+  // the link names are there, nothing is shown that would jump. Should one of them never come, the rest is shown all the same.
+  const awaited = new Set(["head", state.tab]);
+  const show = () => document.documentElement.classList.remove("opening");
+  document.documentElement.classList.add("opening");
+  setTimeout(show, 15_000);
 
   function remember(changes) {
     Object.assign(state, changes);
@@ -145,9 +149,8 @@ window.grpo = (() => {
       }
     }
     if (refused.length) say(`The link was not right: ${refused.join("; ")}.`);
-    const wanted = name === state.tab;
     views[name]({ element, find: (query) => element.querySelector(query), ask, data });
-    if (wanted) setTimeout(() => document.documentElement.classList.remove("opening"), 100); // once it is laid out
+    if (awaited.delete(name) && !awaited.size) setTimeout(show, 50); // once it is laid out
   }
 
   // A policy that this visitor trained: it joins the shipped ones in the tabs that let one choose.

@@ -33,8 +33,7 @@ window.grpo.views.head = ({ find, data }) => {
   let tries = 0;
   (function open() {
     const wanted = tabs().find((tab) => tab.textContent.trim() === titles[state.tab]);
-    if (!wanted && tries++ < 100) { setTimeout(open, 30); return; }
-    if (wanted && state.tab !== "story") wanted.click();
-    setTimeout(() => document.documentElement.classList.remove("opening"), 5000); // its view does so earlier, see mount
+    if (!wanted && tries++ < 500) setTimeout(open, 30);
+    else if (wanted && state.tab !== "story") wanted.click();
   })();
 };

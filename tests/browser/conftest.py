@@ -37,9 +37,10 @@ def visit(browser, address):
     """A function that opens the page, with what it asked for and what went wrong in ``page.asked`` and ``page.wrong``."""
     pages = []
 
-    def open_page(link="", width=1920, height=1080, **context):
+    def open_page(link="", width=1920, height=1080, script="", **context):
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
         page.asked, page.wrong = [], []
+        page.add_init_script(script)
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(address + "/" + link)

@@ -148,6 +148,19 @@ def test_train_live_learns_stops_and_goes_on_when_the_tab_is_closed_and_opened(v
     other.locator(".train .status").filter(has_text="stopped").wait_for(timeout=20_000)
 
 
+EARLY = """window.early = []; const watch = () => {
+  const main = document.querySelector("main.contain");
+  const there = document.querySelector(".grpo.head .recipes label") && document.querySelector(".grpo.generate .choices label");
+  if (main && getComputedStyle(main).visibility === "visible" && !there) window.early.push(main.innerText.slice(0, 40));
+  requestAnimationFrame(watch); }; requestAnimationFrame(watch);"""
+
+
+def test_nothing_is_shown_before_the_head_and_the_linked_tab_are_there(visit):
+    page = visit("?tab=generate", script=EARLY)
+    ready(page, "generate")
+    assert page.evaluate("window.early") == []
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_nothing_jumps(visit, tab):
     page = visit(f"?tab={tab}&presenter=0")
