@@ -170,8 +170,12 @@ window.grpo = (() => {
     return own.policy;
   }
 
+  // Whether what was recorded is what would be asked for now.
+  const same = (recorded, request) => Boolean(recorded) && recorded.recipe === state.recipe &&
+    Object.keys(request).every((name) => recorded[name] === request[name]);
+
   return {
-    adopt, asked, bytes, choosePolicy, digits, figure, gallery, heat, make, merit, mount, paint, percent, remember, signed, state, still, views,
+    adopt, asked, bytes, choosePolicy, digits, figure, gallery, heat, make, merit, mount, paint, percent, remember, same, signed, state, still, views,
     onRecipe: (listener) => recipeListeners.add(listener),
     setRecipe(recipe) {
       remember({ recipe });

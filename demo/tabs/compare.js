@@ -1,6 +1,6 @@
 // Compare: random, start, REINFORCE and GRPO with the same random numbers, players in step, and a larger live sample of each.
 window.grpo.views.compare = ({ find, ask, data }) => {
-  const { digits, gallery, heat, make, onRecipe, paint, percent, Player, remember, state } = window.grpo;
+  const { digits, gallery, heat, make, onRecipe, paint, percent, Player, remember, same, state } = window.grpo;
   const request = { task: state.task, digit: state.digit, seed: state.seed };
   const columns = Array.from({ length: 4 }, () => {
     const parts = { title: make("h2", {}, "\u00a0"), hero: make("div", { class: "small-hero" }), samples: make("div", { class: "samples" }),
@@ -71,7 +71,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
   }
 
   const recorded = data.recorded.compare;
-  if (recorded && ["task", "digit", "seed"].every((name) => recorded[name] === request[name]) && recorded.recipe === state.recipe) {
+  if (same(recorded, request)) {
     show(recorded);
     data.recorded.surveys.forEach((one, i) => tell(i, one));
   } else draw();

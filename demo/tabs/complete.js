@@ -1,6 +1,6 @@
 // Complete: the top rows of a drawing become the first tokens, and the policy finishes it several ways.
 window.grpo.views.complete = ({ find, ask, data }) => {
-  const { asked, choosePolicy, digits, gallery, onRecipe, Pad, remember, state } = window.grpo;
+  const { asked, choosePolicy, digits, gallery, onRecipe, Pad, remember, same, state } = window.grpo;
   const request = { policy: asked.policy || "refine/grpo", digit: state.digit, temperature: state.temperature, seed: state.seed, rows: 4 };
   const pad = new Pad(find(".pad-box"), { onchange: () => draw(), label: "Drawing pad for the top rows" });
   const policy = find(".policy");
@@ -54,7 +54,7 @@ window.grpo.views.complete = ({ find, ask, data }) => {
 
   pad.strokes(Pad.SEVEN);
   fit();
-  if (!own && data.recorded.complete?.recipe === state.recipe && !Object.keys(asked).some((name) => name in request)) show(data.recorded.complete);
+  if (same(data.recorded.complete, request)) show(data.recorded.complete);
   else draw();
   onRecipe(() => { fit(); draw(); });
 };

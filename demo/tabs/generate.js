@@ -1,6 +1,6 @@
 // Generate: a grid of samples, and one of them being drawn with everything the policy and the classifier thought.
 window.grpo.views.generate = ({ find, ask, data }) => {
-  const { asked, charts, choosePolicy, digits, gallery, onRecipe, Player, remember, state } = window.grpo;
+  const { asked, charts, choosePolicy, digits, gallery, onRecipe, Player, remember, same, state } = window.grpo;
   const request = { policy: asked.policy || "steer/grpo", digit: state.digit, temperature: state.temperature, seed: state.seed, count: state.count };
   const showBelief = charts.belief(find(".belief"), [["classifier", "own"]], "Classifier's belief in each digit");
   let bars = 0;
@@ -64,8 +64,7 @@ window.grpo.views.generate = ({ find, ask, data }) => {
   }
 
   shown();
-  const asIs = !own && state.recipe === data.recorded.generate?.recipe && !Object.keys(asked).some((name) => name in request);
-  if (asIs) {
+  if (same(data.recorded.generate, request)) {
     show(data.recorded.generate);
     player.load(data.recorded.trajectory);
   } else draw();

@@ -1,6 +1,6 @@
 // Rewards: what the classifier sees, a drawing of one's own, a fooled classifier, and a real group taken apart.
 window.grpo.views.rewards = ({ find, ask, data }) => {
-  const { bytes, charts, digits, gallery, heat, make, merit, onRecipe, Pad, paint, percent, remember, signed, state, still } = window.grpo;
+  const { bytes, charts, digits, gallery, heat, make, merit, onRecipe, Pad, paint, percent, remember, same, signed, state, still } = window.grpo;
   const request = { task: state.task, digit: state.digit, seed: state.seed };
   const show = charts.belief(find(".belief"), [["classifier", "own"], ["judge", "judge"]], "Belief of classifier and judge in each digit, in percent");
   const pad = new Pad(find(".pad-box"), { onchange: () => score(), label: "Drawing pad" });
@@ -61,10 +61,10 @@ window.grpo.views.rewards = ({ find, ask, data }) => {
   }
 
   pad.strokes(Pad.SEVEN);
-  const recorded = data.recorded.score;
-  if (recorded && recorded.recipe === state.recipe && recorded.digit === request.digit && recorded.task === request.task) {
-    tell(recorded);
-    tellGroup(data.recorded.group);
-  } else { score(); group(); }
+  const { seed, ...scored } = request;
+  if (same(data.recorded.score, scored)) tell(data.recorded.score);
+  else score();
+  if (same(data.recorded.group, request)) tellGroup(data.recorded.group);
+  else group();
   onRecipe(() => { score(); group(); });
 };

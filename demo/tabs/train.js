@@ -86,22 +86,21 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     bar.max = Math.max(0, ...columns.map(({ name }) => race[name].points.length - 1));
     bar.value = step;
     find(".where").textContent = `${step + 1} of ${Number(bar.max) + 1}`;
+    find(".finding").textContent = finding(upto("grpo"));
   }
 
-  // One sentence, computed from the figures of the race.
-  function finding() {
-    const [first, last] = [race.grpo.points[0], race.grpo.points[race.grpo.points.length - 1]];
-    const frame = race.grpo.frames[race.grpo.frames.length - 1];
-    if (!last || !frame) return "";
-    const recent = race.grpo.points.slice(-3);
+  // One sentence on where GRPO is at the step shown, computed from its figures of the last three steps.
+  function finding(points) {
+    if (!points.length) return "\u00a0";
+    const [first, last, recent] = [points[0], points[points.length - 1], points.slice(-3)];
     const mean = (name) => recent.reduce((sum, p) => sum + p[name], 0) / recent.length;
     const [reward, success] = [mean("reward"), mean("success")];
     const spent = `${last.kl.toFixed(1)} nats of KL, entropy ${first.entropy.toFixed(2)} \u2192 ${last.entropy.toFixed(2)} nats a token`;
-    if (reward > success + 0.2) return `Reward hacking: the classifier pays ${reward.toFixed(2)}, the judge reads only ${percent(success, 0)}; ${spent}.`;
-    if (last.entropy < 0.35 * first.entropy) return `Collapse: success ${percent(success, 0)}, but the policy hardly varies any more; ${spent}.`;
-    if (success > 0.85) return `It learned: reward ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
-    if (reward < first.reward + 0.1) return `Nothing learned yet: reward ${reward.toFixed(2)}, as at the start; ${spent}.`;
-    return `On its way: reward ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
+    if (reward > success + 0.2) return `Reward hacking: over three steps the classifier pays GRPO ${reward.toFixed(2)}, the judge reads only ${percent(success, 0)}; ${spent}.`;
+    if (last.entropy < 0.35 * first.entropy) return `Collapse: GRPO's success is ${percent(success, 0)}, but the policy hardly varies any more; ${spent}.`;
+    if (success > 0.85) return `It learned: over three steps GRPO's reward is ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
+    if (reward < first.reward + 0.1) return `Nothing learned yet: GRPO's reward is ${reward.toFixed(2)}, as at the start; ${spent}.`;
+    return `On its way: over three steps GRPO's reward is ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
   }
 
   const empty = () => ({ points: [], frames: [] });
@@ -128,7 +127,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
         for (const { name } of columns) {
           for (const point of news[name].points) { fresh[name].points.push(point); fresh[name].frames.push(news[name].frame); fresher = true; }
         }
-        if (fresher) { draw(Math.max(fresh.reinforce.points.length, fresh.grpo.points.length) - 1); find(".finding").textContent = finding(); }
+        if (fresher) draw(Math.max(fresh.reinforce.points.length, fresh.grpo.points.length) - 1);
         const last = fresh.grpo.points[fresh.grpo.points.length - 1];
         const words = { waiting: `Live: waiting, place ${news.place} in the queue. Stop cancels.`, running: "Live: training on this machine.", paused: "Live: paused.",
           done: "Live: finished.", stopped: "Live: stopped.", failed: `Live: ${news.error}` };
@@ -180,7 +179,6 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     const end = race.grpo.points[last];
     find(".status").textContent = `Recorded earlier: digit ${race.digit}, ${last + 1} steps, ${end.seconds.toFixed(0)} s on ${race.machine}. Press Train to run it here and now.`;
     find(".take").hidden = true;
-    find(".finding").textContent = finding();
     let step = still.matches || state.presenter ? last : 0;
     draw(step);
     if (step < last) timer = setInterval(() => { if (!element.isConnected || step >= last) { clearInterval(timer); return; } draw(++step); }, 250);

@@ -67,6 +67,16 @@ def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, add
     assert again.locator(".generate .summary").inner_text() == before
 
 
+def test_what_was_chosen_in_one_tab_holds_in_the_next(visit):
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.locator(".generate .choices input").nth(3).check()
+    page.locator(".generate .summary").filter(has_text="as 3").wait_for()
+    page.get_by_role("tab", name="Complete").click()
+    page.locator(".complete .summary").filter(has_text="as 3").wait_for(timeout=20_000)
+    assert page.locator(".complete .choices input").nth(3).is_checked()
+
+
 def test_a_bad_link_is_named_and_left_out(visit):
     page = visit("?tab=generate&digit=99&seed=abc&policy=steer/ppo&temperature=NaN")
     ready(page, "generate")
@@ -150,7 +160,7 @@ def test_train_live_learns_stops_and_goes_on_when_the_tab_is_closed_and_opened(v
 
 EARLY = """window.early = []; const watch = () => {
   const main = document.querySelector("main.contain");
-  const there = document.querySelector(".grpo.head .recipes label") && document.querySelector(".grpo.generate .choices label");
+  const there = [".head .recipes", ".generate .choices"].every((part) => document.querySelector(`.grpo${part} label`));
   if (main && getComputedStyle(main).visibility === "visible" && !there) window.early.push(main.innerText.slice(0, 40));
   requestAnimationFrame(watch); }; requestAnimationFrame(watch);"""
 
