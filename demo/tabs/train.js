@@ -95,12 +95,13 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     const [first, last, recent] = [points[0], points[points.length - 1], points.slice(-3)];
     const mean = (name) => recent.reduce((sum, p) => sum + p[name], 0) / recent.length;
     const [reward, success] = [mean("reward"), mean("success")];
-    const spent = `${last.kl.toFixed(1)} nats of KL, entropy ${first.entropy.toFixed(2)} \u2192 ${last.entropy.toFixed(2)} nats a token`;
-    if (reward > success + 0.2) return `Reward hacking: over three steps the classifier pays GRPO ${reward.toFixed(2)}, the judge reads only ${percent(success, 0)}; ${spent}.`;
-    if (last.entropy < 0.35 * first.entropy) return `Collapse: GRPO's success is ${percent(success, 0)}, but the policy hardly varies any more; ${spent}.`;
-    if (success > 0.85) return `It learned: over three steps GRPO's reward is ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
-    if (reward < first.reward + 0.1) return `Nothing learned yet: GRPO's reward is ${reward.toFixed(2)}, as at the start; ${spent}.`;
-    return `On its way: over three steps GRPO's reward is ${reward.toFixed(2)}, the judge reads ${percent(success, 0)}; ${spent}.`;
+    const paid = `reward ${reward.toFixed(2)}, judge success ${percent(success, 0)}`;
+    const spent = `${last.kl.toFixed(1)} nats, entropy ${first.entropy.toFixed(2)} \u2192 ${last.entropy.toFixed(2)} (GRPO, last 3 steps)`;
+    if (reward > success + 0.2) return `Reward hacking, the classifier is pleased and the judge is not: ${paid}; ${spent}.`;
+    if (last.entropy < 0.35 * first.entropy) return `Collapse, the policy hardly varies any more: ${paid}; ${spent}.`;
+    if (success > 0.85) return `It learned: ${paid}; ${spent}.`;
+    if (reward < first.reward + 0.1) return `Nothing learned yet: ${paid}; ${spent}.`;
+    return `On its way: ${paid}; ${spent}.`;
   }
 
   const empty = () => ({ points: [], frames: [] });
