@@ -76,6 +76,7 @@ class RLConfig:
     ramp: float = 0.0  # share of the run over which beta grows from nothing; 0: the full weight from the start
     clip: float = 1.0  # largest gradient norm
     average: float = 0.95  # decay of the running average of the weights, which is what is kept; 0: the last weights
+    reach: float = 1.0  # how far from the start what is kept lies, along the way to that average; see core.rl.train
     temperature: float = 1.0
     keep: int = 0  # samples of each group to learn from, see core.rl.select; 0: all
     warmup: int = 5  # steps until the full learning rate
@@ -86,7 +87,7 @@ class RLConfig:
             self,
             **{"group": (2, 4096), "steps": (1, 100_000), "lr": (0, 1), "label_lr": (0, 1000), "beta": (0, 100)},
             **{"clip": (1e-6, 1e6), "average": (0, 0.9999), "temperature": (0.05, 10), "keep": (0, 4096)},
-            **{"warmup": (1, 10_000), "memory": (0, 0.9999), "ramp": (0, 1)},
+            **{"warmup": (1, 10_000), "memory": (0, 0.9999), "ramp": (0, 1), "reach": (0, 10)},
         )
         if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
             raise ValueError(f"digits are {self.digits!r}; allowed: one or more different digits from 0 to 9.")

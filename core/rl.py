@@ -71,7 +71,10 @@ def train(
     generator: torch.Generator,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[RLStep]:
-    """Train ``policy`` in place, one record a step. Exhausted, closed or interrupted, it holds the averaged weights.
+    """Train ``policy`` in place, one record a step. Exhausted, closed or interrupted, it holds the weights that are kept.
+
+    Those are the running average of the weights, or, with a reach above 1, the same way from the start gone further (ExPO;
+    Zheng et al. 2024, arXiv 2404.16792): what the steps had in common is lengthened, what they differed in is not.
 
     Args:
         policy: what learns; starts equal to the reference.
@@ -85,7 +88,8 @@ def train(
     """
     optimizer, peaks = make_optimizer(policy, config)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    average = [parameter.detach().clone() for parameter in trained]
+    start = [parameter.detach().clone() for parameter in trained]
+    average = [parameter.clone() for parameter in start]
     labels = torch.tensor(config.digits).repeat_interleave(config.group)  # (B,)
     running, started = None, time.perf_counter()
     try:
@@ -137,8 +141,8 @@ def train(
             )
     finally:
         with torch.no_grad():
-            for kept, parameter in zip(average, trained, strict=True):
-                parameter.copy_(kept)
+            for first_weights, kept, parameter in zip(start, average, trained, strict=True):
+                parameter.copy_(first_weights.lerp(kept, config.reach))
 
 
 def make_optimizer(policy: Policy, config: RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:

@@ -153,6 +153,13 @@ def run(kind, algorithm=None, steps=3, weights=None, interrupted=lambda: False, 
     return policy, records
 
 
+def run_all(kind, **changes):
+    policy, records = run(kind, **changes)
+    for _ in records:
+        pass
+    return policy
+
+
 @pytest.mark.parametrize("algorithm", [Reinforce(), GRPO(), GRPO(scale=True, updates=3)])
 def test_training_raises_the_reward(kind, algorithm):
     _, records = run(kind, algorithm, steps=40, average=0.0)
@@ -188,6 +195,15 @@ def test_an_interrupted_step_is_dropped(kind, questions):
         seen.append(record)
     assert len(seen) == 1 and asked[4:] == [1] * (len(asked) - 4)
     assert policy.sample(torch.tensor([1])).log_probs.isfinite().all()
+
+
+def test_what_is_kept_lies_as_far_along_the_way_as_asked(kind):
+    start, near, far = (list(run_all(kind, reach=reach).parameters()) for reach in (0.0, 1.0, 1.5))
+    untrained = make_policy(kind, size=3, levels=3, seed=5)
+    for before, trained, further, same in zip(start, near, far, untrained.parameters(), strict=True):
+        assert torch.equal(before, same)
+        torch.testing.assert_close(further - before, 1.5 * (trained - before), atol=1e-6, rtol=1e-4)
+    assert any(not torch.equal(before, trained) for before, trained in zip(start, near, strict=True))
 
 
 def test_the_kl_weight_grows_as_asked():
