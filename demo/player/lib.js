@@ -127,12 +127,15 @@ window.grpo = (() => {
       allow("policy", Object.keys(data.policies));
       state.recipe = asked.recipe || Object.keys(data.recipes)[0];
     }
+    const view = element.querySelector(".grpo");
     const message = element.querySelector(".message");
     const say = (text) => { if (message) message.textContent = text || ""; };
     let turn = 0;
-    // Asks the engine. Only the latest question of a view is answered; a refusal is shown in words.
+    // Asks the engine. Only the latest question of a view is answered; a refusal is shown in words. What is on the screen fades
+    // while its successor is drawn, unless that is there at once.
     async function ask(call, args, latest = true) {
       const mine = latest ? ++turn : turn;
+      const fade = setTimeout(() => { if (mine === turn && latest) view.dataset.waiting = call; }, 80);
       const slow = setTimeout(() => { if (mine === turn) say(answered ? "Working\u2026" : "Loading the models\u2026"); }, 700);
       try {
         const reply = await server.ask({ call, arguments: args });
@@ -146,6 +149,8 @@ window.grpo = (() => {
         return null;
       } finally {
         clearTimeout(slow);
+        clearTimeout(fade);
+        if (mine === turn && latest) delete view.dataset.waiting;
       }
     }
     if (refused.length) say(`The link was not right: ${refused.join("; ")}.`);
