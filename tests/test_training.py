@@ -7,7 +7,7 @@ import torch
 
 import core.stages
 import core.yardstick
-from core import data, evaluate, load_judge, load_policy
+from core import data, evaluate, load_judge, load_policy, train
 from core.data import DataError, load_mnist
 from core.recipes import RECIPES, PretrainConfig, RLConfig
 from core.train import main
@@ -32,16 +32,17 @@ def bars(train: bool, root=None):
 
 @pytest.fixture
 def stand_in(monkeypatch):
+    """Pictures that stand in for MNIST. They live in this process, so worker processes are replaced by a plain map."""
     monkeypatch.setattr(core.stages, "load_mnist", bars)
     monkeypatch.setattr(core.yardstick, "load_mnist", bars)
+    monkeypatch.setattr(evaluate, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(train, "ProcessPoolExecutor", Inline)
 
 
 @pytest.mark.parametrize("recipe", ["tiny-4x4", "tiny-patches"])
 def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(evaluate, "SAMPLES", 500)
     monkeypatch.setattr(core.yardstick, "SAMPLES", 500)
-    # The stand-in lives in this process, so the worker processes of the evaluation are replaced by a plain map.
-    monkeypatch.setattr(evaluate, "ProcessPoolExecutor", Inline)
     assert main(["all", "--recipe", recipe, "--checkpoints", str(tmp_path)]) == 0
     report = json.loads((tmp_path / recipe / "metrics.json").read_text())
     rows = {row["name"]: row["values"] for row in report["rows"]}
@@ -75,8 +76,8 @@ class Inline:
     def __exit__(self, *_):
         return False
 
-    def map(self, function, jobs):
-        return map(function, jobs)
+    def map(self, function, *jobs):
+        return map(function, *jobs)
 
 
 @pytest.mark.parametrize(
