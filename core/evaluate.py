@@ -72,7 +72,7 @@ def jobs(place: Place) -> list[Job]:
                 name = run_folder(task, algorithm, seed)
                 found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
         for name in settings.ablations:
-            row = f"{task}: GRPO, {name} alone"
+            row = f"{task}: GRPO paid for {name}"
             found.append(Job(row, recipe.name, run_folder(task, f"grpo-{name}", 0), start, settings.grpo[1].digits))
     return [job for job in found if not job.name or (place.root / job.recipe / job.name / "config.json").is_file()]
 

@@ -159,7 +159,10 @@ RECIPES = {
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(steps=110, group=32, lr=5e-4, label_lr=80, beta=0.055, average=0.98),
+                steer=RLConfig(
+                    **{"steps": 300, "group": 64, "keep": 32, "lr": 3e-4, "label_lr": 40, "beta": 0.08, "ramp": 1.0},
+                    **{"average": 0.98, "reach": 1.1},
+                ),
                 refine=RLConfig(steps=150, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.025, average=0.98),
                 scratch=RLConfig(steps=60, group=8, lr=1e-3, beta=0.0),
             ),
@@ -186,12 +189,14 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks=_tasks(
                 steer=RLConfig(steps=120, group=32, lr=2e-4, label_lr=25, beta=0.06, average=0.95),
-                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
+                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95, reach=0.6),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
-                rewards={"confidence": 1.0, "coherence": 0.1, "realism": 0.1},
-                ablations={"confidence": {"confidence": 1.0}, "coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
+                ablations={
+                    **{"coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
+                    **{"all": {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}},
+                },
                 guidances=(1.5, 2.0, 3.0, 4.0),
-                guidance=1.2,
+                guidance=1.33,
             ),
         ),
         Recipe(

@@ -1,0 +1,42 @@
+"""What success costs: the shipped GRPO policies of 8x8, drawn back to their start or pushed on along the same way.
+
+    python -m benchmarks.frontier
+
+measures 4,000 samples at temperature 1 of each policy start + length * (kept - start), seed 0 of each task, prints success
+against KL and writes frontier.json. A length of 1 is what ships. No training: a few minutes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import success_and_kl
+from core.recipes import STARTS, find_recipe
+from core.stages import Place, run_folder
+
+SAMPLES = 4000
+LENGTHS = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
+
+
+def main() -> None:
+    place, points = Place(find_recipe("pixels-8x8")), []
+    judge, labels = place.judge(), torch.arange(SAMPLES) % 10
+    print("| task | length | judge success | KL to start |\n|---|---|---|---|")
+    for task in ("refine", "steer"):
+        start = place.policy(STARTS[task])
+        for length in LENGTHS:
+            policy = place.policy(run_folder(task, "grpo", 0))
+            with torch.no_grad():
+                for kept, first in zip(policy.parameters(), start.parameters(), strict=True):
+                    kept.copy_(first.lerp(kept, length))
+            points.append({"task": task, "length": length, **success_and_kl(policy, start, judge, labels, 1)})
+            print("| {task} | {length:g} | {success:.2%} | {kl:.3f} |".format(**points[-1]), flush=True)
+    report = {"recipe": "pixels-8x8", "samples": SAMPLES, "seed": 0, "points": points}
+    Path(__file__).with_name("frontier.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
