@@ -27,6 +27,8 @@ from core.recipes import STARTS, find_recipe
 from core.stages import Place, run_folder
 from core.yardstick import SAMPLES, SEED, Yardstick
 
+# Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
+WORKERS = max(1, min(os.cpu_count() or 1, 8))
 COLUMNS = {  # name: (heading, format)
     "reward": ("reward", ".4f"),
     "success": ("judge success", ".2%"),
@@ -111,10 +113,8 @@ def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
         {"recipe", "samples", "seed", "rows": [{"name", "seeds", "values": {metric: {"mean", "interval", "seeds"}}}]}
     """
     first = jobs(place)
-    # Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
-    workers = max(1, min(os.cpu_count() or 1, 8))
     values: dict[str, list[dict[str, float]]] = {}
-    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker, (place, data_root)) as pool:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), _prepare_worker, (place, data_root)) as pool:
         for job, result in zip(first, _watch(pool.map(_measure, first), len(first)), strict=True):
             values.setdefault(job.row, []).append(result)
         second = []

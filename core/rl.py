@@ -73,8 +73,8 @@ def train(
 ) -> Iterator[RLStep]:
     """Train ``policy`` in place, one record a step. Exhausted, closed or interrupted, it holds the weights that are kept.
 
-    Those are the running average of the weights, or, with a reach above 1, the same way from the start gone further (ExPO;
-    Zheng et al. 2024, arXiv 2404.16792): what the steps had in common is lengthened, what they differed in is not.
+    Those lie on the way from the start to the running average of the weights: at that average with a reach of 1, nearer to
+    the start below, further along the same way above (ExPO; Zheng et al. 2024, arXiv 2404.16792).
 
     Args:
         policy: what learns; starts equal to the reference.

@@ -10,7 +10,6 @@ everything from nothing, stages that do not need each other side by side, and en
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,14 +23,14 @@ from tqdm import tqdm
 
 from core import checkpoints
 from core.data import DataError
-from core.evaluate import evaluate, print_ladder
+from core.evaluate import WORKERS, evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
 from core.recipes import find_recipe
 from core.stages import Place, classifier_stage, pretrain_stage, random_stage, rl_stage, run_folder, tokenizer_stage
 
 STAGES = ("classifier", "judge", "tokenizer", "pretrain", "reinforce", "grpo", "all")
-JUDGES, TOKENIZER, UNTRAINED, STARTS, RUNS = range(5)  # the waves of ``all``: each needs those before it, nothing of its own
+JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS = range(5)  # waves of ``all``: each needs those before it only
 GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation", "resume")
 
 
@@ -95,7 +94,7 @@ def plan(stage: str, options: dict[str, str]):
             add(UNTRAINED, "untrained policy", place.folder("random"), random_stage, seed)
         for start in starts:
             config = change(getattr(recipe, start), options)
-            add(STARTS, f"pretrain {start}", place.folder(start), pretrain_stage, start, config, seed, data_root)
+            add(PRETRAINED, f"pretrain {start}", place.folder(start), pretrain_stage, start, config, seed, data_root)
 
     def reinforced(task, name, seed, out=None, ablation=""):
         algorithm, config = getattr(recipe.tasks[task], name)
@@ -191,18 +190,15 @@ def run(title: str, start: Stage) -> None:
 
 
 def run_all(work: list[tuple[int, str, Stage]]) -> None:
-    """Every stage, wave by wave; those of a wave side by side, in processes of one thread each.
-
-    At these sizes that uses two cores far better than one stage after the other with two threads.
-    """
+    """Every stage, wave by wave; those of a wave side by side, in processes of one thread each."""
     for _, wave in groupby(work, key=lambda item: item[0]):
         _, titles, starts = zip(*wave, strict=True)
         if len(titles) == 1:
             run(titles[0], starts[0])
             continue
         context = get_context("spawn")
-        workers = max(1, min(os.cpu_count() or 1, 8, len(titles)))
-        with ProcessPoolExecutor(workers, context, _prepare_worker, (context.RLock(), context.Value("i", 0))) as pool:
+        arguments = (context.RLock(), context.Value("i", 0))
+        with ProcessPoolExecutor(min(WORKERS, len(titles)), context, _prepare_worker, arguments) as pool:
             list(pool.map(run, titles, starts))
 
 

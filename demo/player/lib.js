@@ -140,7 +140,6 @@ window.grpo = (() => {
       try {
         const reply = await server.ask({ call, arguments: args });
         answered = true;
-        clearTimeout(slow);
         if (mine !== turn) return null;
         say(reply.error);
         return reply.error ? null : reply.answer;
