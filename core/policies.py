@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.lstm import recurrence, step
+from core.lstm import gate_views, recurrence, step
 from core.tokenizers import check_tokens
 
 LABELS = 10
@@ -227,7 +227,7 @@ class LSTMPolicy(Policy):
         gain1, gain_both = (1 + self.gain[labels]).split((width, 2 * width), 1)
         # For a single picture each operation costs more to call than to do: every view and every buffer is made once.
         gates1, gates2 = torch.empty(batch, 4 * width), torch.empty(batch, 4 * width)
-        parts1, parts2 = gates1.chunk(4, 1), gates2.chunk(4, 1)
+        views1, views2 = gate_views(gates1), gate_views(gates2)
         scaled1, scaled = torch.empty(batch, width), torch.empty(batch, 2 * width)
         score, cells = torch.empty(batch, vocabulary), canvas.unbind(1)
         near, flat, places = rows[:, :, :-2].unbind(0), rows.flatten(1).unbind(0), self.place.unbind(0)
@@ -235,9 +235,9 @@ class LSTMPolicy(Policy):
             torch.add(canvas.index_select(1, places[t]), self.offset, out=near[t])
             context = torch.embedding_bag(table, flat[t], bags)[0]
             torch.addmm(context, torch.mul(hidden1, gain1, out=scaled1), self.recurrent1, out=gates1)
-            step(gates1, parts1, cell1, hidden1)
+            step(views1, cell1, hidden1)
             torch.addmm(base2, torch.mul(hidden, gain_both, out=scaled), weight2, out=gates2)
-            step(gates2, parts2, cell2, hidden2)
+            step(views2, cell2, hidden2)
             torch.addmm(bias, hidden2, out, out=logit)
             if t < prefix.shape[1]:
                 cells[home].copy_(prefix[:, t])

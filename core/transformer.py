@@ -1,7 +1,7 @@
 """A Llama-style transformer policy (Touvron et al. 2023; LlamaGen, Sun et al. 2024, for pictures), small enough to read.
 
-RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling. The rotary angles carry row and column, half
-of each head's dimensions for each, because a picture's neighbours are near in two directions.
+RMSNorm, rotary positions, SwiGLU; core/decoding.py samples over a cache of keys and values. The rotary angles carry row and
+column, half of each head's dimensions for each, because a picture's neighbours are near in two directions.
 
 Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and Xie 2023): RL that
 must find out what labels mean can hardly bend the network through one token. And classifier-free guidance (Ho and Salimans
@@ -10,17 +10,13 @@ must find out what labels mean can hardly bend the network through one token. An
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.decoding import EPS, stepper
 from core.policies import LABELS, Policy
-
-EPS = 1e-6  # of RMSNorm
-FEW = 16  # samples that one thread draws sooner than several
 
 
 def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,19 +66,6 @@ class Block(nn.Module):
         x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
         gate, up = self.gate_up(torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
-
-
-@contextmanager
-def single_thread(wanted: bool) -> Iterator[None]:
-    """One thread within, the caller's number again afterwards: handing a small product on takes longer than the product."""
-    threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if wanted:
-            torch.set_num_threads(threads)
 
 
 class TransformerPolicy(Policy):
@@ -150,50 +133,15 @@ class TransformerPolicy(Policy):
         return guided(super()._logits(both, tokens.repeat(2, 1)), self.guidance)
 
     def _generate(self, labels, noise, prefix):
-        with single_thread(len(labels) <= FEW):
-            return self._generate_tokens(labels, noise, prefix)
-
-    def _generate_tokens(self, labels, noise, prefix):
         length, batch, vocabulary = noise.shape
-        tokens = torch.empty(batch, length, dtype=torch.int64)
-        logits = torch.empty(length, batch, vocabulary)
         twice = 1 if self.guidance == 1 else 2
         start, modulation = self._label(labels if twice == 1 else torch.cat([labels, torch.full_like(labels, LABELS)]))
-        step = self._stepper(batch * twice, modulation)
-        x = start
+        step, embedding = stepper(self, modulation.contiguous().numpy()), self.embedding.weight.detach().numpy()
+        tokens, logits = torch.empty(batch, length, dtype=torch.int64), torch.empty(length, batch, vocabulary)
+        x, drawn = start.numpy(), tokens.numpy()
         for t in range(length):
-            logits[t] = step(x, t) if twice == 1 else guided(step(x, t), self.guidance)
+            own = torch.from_numpy(step(x, t))
+            logits[t] = own if twice == 1 else guided(own, self.guidance)
             tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            x = F.embedding(tokens[:, t] if twice == 1 else tokens[:, t].repeat(2), self.embedding.weight)
+            x = embedding[np.tile(drawn[:, t], twice)]
         return tokens, logits.transpose(0, 1)
-
-    def _stepper(self, batch: int, modulation: torch.Tensor):
-        """A function of x (B, width) and t to the logits (B, V) at t: ``states`` for one token, written out over a cache.
-
-        At these sizes a call of a module costs more than the product inside it; so the weights are laid out once, and each
-        step is some twenty plain operations a block.
-        """
-        width, size = len(self.start), len(self.start) // self.heads
-        shape = (batch, self.heads, self.tokenizer.length, size)
-        layers = []
-        for block, (scale1, shift1, scale2, shift2) in zip(self.blocks, modulation.contiguous(), strict=True):
-            weights = [layer.weight.t().contiguous() for layer in (block.qkv, block.out, block.gate_up, block.down)]
-            layers.append((scale1, shift1, scale2, shift2, *weights, torch.empty(shape), torch.empty(shape)))
-        head = (self.head.weight * self.norm.weight).t().contiguous()
-        hidden, scaling = self.blocks[0].down.in_features, size**-0.5
-
-        def step(x: torch.Tensor, t: int) -> torch.Tensor:
-            cosine, sine = self.cosine[t], self.sine[t]
-            for scale1, shift1, scale2, shift2, qkv, out, gate_up, down, keys, values in layers:
-                parts = torch.addcmul(shift1, F.rms_norm(x, (width,), None, EPS), scale1).mm(qkv)
-                turned = rotate(parts[:, : 2 * width].view(batch, 2 * self.heads, size), cosine, sine)
-                keys[:, :, t] = turned[:, self.heads :]
-                values[:, :, t] = parts[:, 2 * width :].view(batch, self.heads, size)
-                query = turned[:, : self.heads, None]
-                seen = F.scaled_dot_product_attention(query, keys[:, :, : t + 1], values[:, :, : t + 1], scale=scaling)
-                x = torch.addmm(x, seen.reshape(batch, width), out)
-                both = torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2).mm(gate_up)
-                x = torch.addmm(x, F.silu(both[:, :hidden]).mul_(both[:, hidden:]), down)
-            return F.rms_norm(x, (width,), None, EPS).mm(head)
-
-        return step

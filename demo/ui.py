@@ -6,6 +6,7 @@ import os
 import threading
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before gradio brings NumPy; see core/__init__.py
 
 import gradio as gr
 
