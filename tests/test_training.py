@@ -1,5 +1,6 @@
 """The command line, from digits to ladder, on pictures that stand in for MNIST."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,14 +9,15 @@ import torch
 import core.stages
 import core.yardstick
 from core import data, evaluate, load_judge, load_policy, train
+from core.algorithms import GRPO, Reinforce
 from core.data import DataError, load_mnist
-from core.recipes import RECIPES, PretrainConfig, RLConfig
+from core.recipes import RECIPES, PretrainConfig, RLConfig, Task
 from core.train import main
 
 
 def bars(train: bool, root=None):
     """28x28 pictures in ten classes that can be told apart at 4x4: a bright bar, at one of ten places, and some noise."""
-    count = 6000 if train else 400
+    count = 4000 if train else 400
     generator = torch.Generator().manual_seed(int(train))
     labels = torch.randint(10, (count,), generator=generator)
     images = 0.1 * torch.rand(count, 1, 28, 28, generator=generator)
@@ -165,6 +167,11 @@ def test_the_halves_share_no_picture():
 
 
 def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):
+    recipe, short = RECIPES["tiny-4x4"], PretrainConfig(steps=3)
+    quick = RLConfig(group=2, steps=2)
+    tasks = {"steer": Task((Reinforce(), quick), (GRPO(), quick))}
+    recipe = dataclasses.replace(recipe, unlabelled=short, labelled=short, tasks=tasks)
+    monkeypatch.setitem(RECIPES, "tiny-4x4", recipe)
     monkeypatch.setattr("core.train.evaluate", lambda place, data_root: {})
     monkeypatch.setattr("core.train.print_ladder", lambda report: None)
     for stage in ("classifier", "judge"):
