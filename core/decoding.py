@@ -15,20 +15,21 @@ EPS = 1e-6  # of RMSNorm
 
 def normalised(x: np.ndarray) -> np.ndarray:
     """(B, width) to the same, each row of mean square 1 (RMSNorm without its scale)."""
-    return x * (1 / np.sqrt(np.einsum("bi,bi->b", x, x) / x.shape[1] + EPS))[:, None]
+    return x * ((np.vecdot(x, x) / x.shape[1] + EPS) ** -0.5)[:, None]
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
     """Over the last dimension, in place."""
-    x -= x.max(-1, keepdims=True)
+    x -= np.maximum.reduce(x, axis=-1, keepdims=True)
     np.exp(x, out=x)
-    x /= x.sum(-1, keepdims=True)
+    x /= np.add.reduce(x, axis=-1, keepdims=True)
     return x
 
 
 def silu(x: np.ndarray) -> np.ndarray:
-    """x times its sigmoid."""
-    return x / (1 + np.exp(-x))
+    """x times its sigmoid, which is (1 + tanh(x / 2)) / 2 and in this form cannot overflow."""
+    half = 0.5 * x
+    return half * (1 + np.tanh(half))
 
 
 def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -50,12 +51,12 @@ def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.nd
     turn = (policy.cosine - 1j * policy.sine).numpy()[:, : size // 2].astype(np.complex64)  # the first sines are negative
     layers = []
     for block, own in zip(policy.blocks, modulation, strict=True):
-        qkv, out, gate_up, down = (_laid_out(layer) for layer in (block.qkv, block.out, block.gate_up, block.down))
-        qkv = np.ascontiguousarray(qkv[:, order.ravel()])
-        qkv[:, :width] *= size**-0.5  # attention's scale
+        qkv = block.qkv.weight.detach().numpy()[order.ravel()]
+        qkv[:width] *= size**-0.5  # attention's scale
+        weights = [layer.weight.detach().numpy() for layer in (block.out, block.gate_up, block.down)]
         cache = np.empty((2, batch, heads, policy.tokenizer.length, size), np.float32)
-        layers.append((*own, qkv, out, gate_up, down, *cache))
-    scale, head = policy.norm.weight.detach().numpy(), _laid_out(policy.head)
+        layers.append((*own, *(_laid_out(weight, batch) for weight in (qkv, *weights)), *cache))
+    scale, head = policy.norm.weight.detach().numpy(), _laid_out(policy.head.weight.detach().numpy(), batch)
 
     def step(x: np.ndarray, t: int) -> np.ndarray:
         for scale1, shift1, scale2, shift2, qkv, out, gate_up, down, keys, values in layers:
@@ -73,6 +74,6 @@ def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.nd
     return step
 
 
-def _laid_out(layer) -> np.ndarray:
-    """A linear layer's weight, (in, out)."""
-    return np.ascontiguousarray(layer.weight.detach().numpy().T)
+def _laid_out(weight: np.ndarray, batch: int) -> np.ndarray:
+    """(out, in) to (in, out). For one row it may lie as it is; for more, BLAS is up to twice as fast on a copy in order."""
+    return weight.T if batch == 1 else np.ascontiguousarray(weight.T)

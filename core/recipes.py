@@ -134,16 +134,18 @@ class Recipe:
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
 
-def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig, **of_refine) -> dict[str, Task]:
+def _tasks(
+    steer: RLConfig, refine: RLConfig, scratch: RLConfig, steer_updates: int = 2, **of_refine
+) -> dict[str, Task]:
     """The three tasks, each with the same configuration, hence the same samples, for both algorithms.
 
-    ``of_refine`` are further fields of the refine task.
+    ``steer_updates`` are GRPO's from the same samples; ``of_refine`` are further fields of the refine task.
     """
 
-    def task(config: RLConfig, **more) -> Task:
-        return Task((Reinforce(baseline="none"), config), (GRPO(updates=2), config), **more)
+    def task(config: RLConfig, updates: int = 2, **more) -> Task:
+        return Task((Reinforce(baseline="none"), config), (GRPO(updates=updates), config), **more)
 
-    return {"steer": task(steer), "refine": task(refine, **of_refine), "scratch": task(scratch)}
+    return {"steer": task(steer, steer_updates), "refine": task(refine, **of_refine), "scratch": task(scratch)}
 
 
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
@@ -176,7 +178,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
-                scratch=RLConfig(steps=20, group=16, lr=3e-3, beta=0.0),
+                scratch=RLConfig(steps=10, group=16, lr=3e-3, beta=0.0),
             ),
         ),
         Recipe(
@@ -188,7 +190,12 @@ RECIPES = {
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(steps=120, group=32, lr=2e-4, label_lr=25, beta=0.06, average=0.95),
+                # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
+                steer=RLConfig(
+                    **{"steps": 240, "group": 48, "lr": 2e-4, "label_lr": 40, "beta": 0.1, "ramp": 0.7},
+                    **{"average": 0.97, "reach": 1.4},
+                ),
+                steer_updates=1,
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95, reach=0.6),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 ablations={
@@ -210,7 +217,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=2e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
-                scratch=RLConfig(steps=20, group=16, lr=2e-3, beta=0.0),
+                scratch=RLConfig(steps=10, group=16, lr=2e-3, beta=0.0),
                 ablations={"realism": {"realism": 1.0}},
                 guidances=(2.0,),
                 guidance=1.5,
