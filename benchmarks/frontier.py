@@ -8,6 +8,7 @@ against KL and writes frontier.json. A length of 1 is what ships. No training: s
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 
 from benchmarks.measure import success_and_kl
 from core.recipes import STARTS, find_recipe
+from core.rl import place_along
 from core.stages import Place, run_folder
 
 SAMPLES = 10_000
@@ -26,12 +28,10 @@ def main() -> None:
     judge, labels = place.judge(), torch.arange(SAMPLES) % 10
     print("| task | length | judge success | KL to start |\n|---|---|---|---|")
     for task in ("refine", "steer"):
-        start = place.policy(STARTS[task])
+        start, kept = place.policy(STARTS[task]), place.policy(run_folder(task, "grpo", 0))
+        policy = copy.deepcopy(kept)
         for length in LENGTHS:
-            policy = place.policy(run_folder(task, "grpo", 0))
-            with torch.no_grad():
-                for kept, first in zip(policy.parameters(), start.parameters(), strict=True):
-                    kept.copy_(first.lerp(kept, length))
+            place_along(policy.parameters(), start.parameters(), kept.parameters(), length)
             points.append({"task": task, "length": length, **success_and_kl(policy, start, judge, labels, 1)})
             print("| {task} | {length:g} | {success:.2%} | {kl:.3f} |".format(**points[-1]), flush=True)
     report = {"recipe": "pixels-8x8", "samples": SAMPLES, "seed": 0, "points": points}

@@ -14,8 +14,11 @@ EPS = 1e-6  # of RMSNorm
 
 
 def normalised(x: np.ndarray) -> np.ndarray:
-    """(B, width) to the same, each row of mean square 1 (RMSNorm without its scale)."""
-    return x * ((np.vecdot(x, x) / x.shape[1] + EPS) ** -0.5)[:, None]
+    """(B, width) to the same, each row of mean square 1 (RMSNorm without its scale).
+
+    ``add.reduce`` sums in pairs, as PyTorch does; a dot product rounds more, and every block would build on that.
+    """
+    return x * (1 / np.sqrt(np.add.reduce(x * x, 1) / x.shape[1] + EPS))[:, None]
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -27,9 +30,8 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def silu(x: np.ndarray) -> np.ndarray:
-    """x times its sigmoid, which is (1 + tanh(x / 2)) / 2 and in this form cannot overflow."""
-    half = 0.5 * x
-    return half * (1 + np.tanh(half))
+    """x times its sigmoid."""
+    return x / (1 + np.exp(-x))
 
 
 def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -56,8 +58,9 @@ def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.nd
         weights = [layer.weight.detach().numpy() for layer in (block.out, block.gate_up, block.down)]
         cache = np.empty((2, batch, heads, policy.tokenizer.length, size), np.float32)
         layers.append((*own, *(_laid_out(weight, batch) for weight in (qkv, *weights)), *cache))
-    scale, head = policy.norm.weight.detach().numpy(), _laid_out(policy.head.weight.detach().numpy(), batch)
+    head = _laid_out((policy.head.weight * policy.norm.weight).detach().numpy(), batch)
 
+    @np.errstate(over="ignore")  # of silu far below zero: the exponential is infinite and the result zero, as it should be
     def step(x: np.ndarray, t: int) -> np.ndarray:
         for scale1, shift1, scale2, shift2, qkv, out, gate_up, down, keys, values in layers:
             parts = (normalised(x) * scale1 + shift1) @ qkv
@@ -69,7 +72,7 @@ def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.nd
             x = x + (weights @ values[:, :, : t + 1]).reshape(batch, width) @ out
             both = (normalised(x) * scale2 + shift2) @ gate_up
             x += (silu(both[:, :hidden]) * both[:, hidden:]) @ down
-        return (normalised(x) * scale) @ head
+        return normalised(x) @ head
 
     return step
 

@@ -14,7 +14,7 @@ through its advantage. Together they are the gradient of the KL of whole picture
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -140,9 +140,16 @@ def train(
                 advantages=advantages,
             )
     finally:
-        with torch.no_grad():
-            for first_weights, kept, parameter in zip(start, average, trained, strict=True):
-                parameter.copy_(first_weights.lerp(kept, config.reach))
+        place_along(trained, start, average, config.reach)
+
+
+@torch.no_grad()
+def place_along(
+    parameters: Iterable[torch.Tensor], start: Iterable[torch.Tensor], end: Iterable[torch.Tensor], length: float
+) -> None:
+    """Set each of ``parameters`` to start + length * (end - start)."""
+    for parameter, first, last in zip(parameters, start, end, strict=True):
+        parameter.copy_(first.lerp(last, length))
 
 
 def make_optimizer(policy: Policy, config: RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:

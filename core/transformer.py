@@ -143,5 +143,5 @@ class TransformerPolicy(Policy):
             own = torch.from_numpy(step(x, t))
             logits[t] = own if twice == 1 else guided(own, self.guidance)
             tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            x = embedding[np.tile(drawn[:, t], twice)]
+            x = embedding[drawn[:, t] if twice == 1 else np.tile(drawn[:, t], 2)]
         return tokens, logits.transpose(0, 1)
