@@ -131,9 +131,7 @@ def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
         order.insert(order.index(f"{job.row.split(':')[0]}: REINFORCE"), job.row)
     report = {
         **{"recipe": place.recipe.name, "samples": SAMPLES, "seed": SEED, "temperature": 1.0},
-        "rows": [
-            {"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order
-        ],
+        "rows": [{"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order],
     }
     path = place.root / place.recipe.name / "metrics.json"
     fresh = path.with_suffix(".writing")

@@ -34,9 +34,7 @@ def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
     return torch.cat([torch.cdist(part, real).kthvalue(NEIGHBOURS + 1, dim=1).values for part in real.split(chunk)])
 
 
-def density_coverage(
-    real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000
-) -> tuple[float, float]:
+def density_coverage(real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000) -> tuple[float, float]:
     """Density and coverage (Naeem et al. 2020): are the samples where real pictures are, and are they everywhere there.
 
     Args:

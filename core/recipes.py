@@ -134,9 +134,7 @@ class Recipe:
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
 
-def _tasks(
-    steer: RLConfig, refine: RLConfig, scratch: RLConfig, steer_updates: int = 2, **of_refine
-) -> dict[str, Task]:
+def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig, steer_updates: int = 2, **of_refine) -> dict[str, Task]:
     """The three tasks, each with the same configuration, hence the same samples, for both algorithms.
 
     ``steer_updates`` are GRPO's from the same samples; ``of_refine`` are further fields of the refine task.

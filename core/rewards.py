@@ -76,4 +76,3 @@ def coherence(images: torch.Tensor) -> torch.Tensor:
     weight = (images * ink).flatten(1)
     strokes = torch.zeros(len(images), count + 1).scatter_add_(1, number.flatten(1).long(), weight)
     return strokes[:, 1:].amax(1) / weight.sum(1).clamp(min=1e-9)
-

@@ -89,9 +89,7 @@ def classifier_stage(
         model = checkpoints.build(kind, shape)
         fit = prepare(place.recipe)
         curve = []
-        steps = train_classifier(
-            model, images[picked], labels[picked], fit, config, torch.Generator().manual_seed(seed)
-        )
+        steps = train_classifier(model, images[picked], labels[picked], fit, config, torch.Generator().manual_seed(seed))
         for step in steps:  # dropout draws from the global generator: hence the fork around the loop
             curve.append(dataclasses.asdict(step))
             yield step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}"
@@ -102,9 +100,7 @@ def classifier_stage(
     yield config.epochs, config.epochs, f"test accuracy {right:.2%}"
 
 
-def tokenizer_stage(
-    place: Place, config: TokenizerConfig, seed: int = 0, data_root: str | Path | None = None
-) -> Progress:
+def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int = 0, data_root: str | Path | None = None) -> Progress:
     """Train and save the patch tokenizer; the judge, trained before it, says how well digits survive it."""
     fit, judge = prepare(place.recipe), place.judge()
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape

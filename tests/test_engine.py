@@ -60,9 +60,7 @@ def test_a_trajectory_is_the_drawing_of_that_sample(engine, recipe):
         start = load_policy(f"{recipe}/labelled").log_probs(torch.tensor([8]), tokens, 0.8)
     assert path["log_probs"] == pytest.approx(gather(own, tokens)[0].tolist(), abs=2e-3)
     assert path["reference"] == pytest.approx(gather(start, tokens)[0].tolist(), abs=2e-3)
-    assert path["entropy"] == pytest.approx(
-        (-(own.exp() * own).sum(-1))[0].tolist(), abs=2e-3
-    )
+    assert path["entropy"] == pytest.approx((-(own.exp() * own).sum(-1))[0].tolist(), abs=2e-3)
     assert sum(path["log_probs"]) == pytest.approx(-grid["surprise"][3], abs=0.1)
     shares = torch.tensor(unpack(path["belief"])).view(length + 1, 10).sum(1) / 255
     assert bool(((shares - 1).abs() < 0.03).all())
