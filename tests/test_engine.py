@@ -249,8 +249,9 @@ def test_a_race_learns_a_digit(engine):
 
 def test_runs_queue_pause_stop_and_end_when_nobody_listens(engine):
     settings = {"digits": [7], "steps": 300, "group": 8}
-    first, second = engine.train(settings)["key"], engine.train(settings)["key"]
+    first = engine.train(settings)["key"]
     follow(engine, first, lambda news: bool(news["grpo"]["points"]))
+    second = engine.train(settings)["key"]
     assert engine.news(second, [0, 0])["state"] == "waiting"
     engine.control(first, "pause")
 
