@@ -13,12 +13,12 @@ import numpy as np
 EPS = 1e-6  # of RMSNorm
 
 
-def normalised(x: np.ndarray) -> np.ndarray:
-    """(B, width) to the same, each row of mean square 1 (RMSNorm without its scale).
+def unit(x: np.ndarray) -> np.ndarray:
+    """(B, width) to the same, each row of length 1: RMSNorm without its scale and without the square root of the width.
 
     ``add.reduce`` sums in pairs, as PyTorch does; a dot product rounds more, and every block would build on that.
     """
-    return x * (1 / np.sqrt(np.add.reduce(x * x, 1) / x.shape[1] + EPS))[:, None]
+    return x / np.sqrt(np.add.reduce(x * x, 1, keepdims=True) + x.shape[1] * EPS)
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -29,9 +29,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def silu(x: np.ndarray) -> np.ndarray:
-    """x times its sigmoid."""
-    return x / (1 + np.exp(-x))
+def negative_silu(minus_x: np.ndarray) -> np.ndarray:
+    """-x times the sigmoid of x, given -x."""
+    return minus_x / (1 + np.exp(minus_x))
 
 
 def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -51,28 +51,32 @@ def stepper(policy, modulation: np.ndarray) -> Callable[[np.ndarray, int], np.nd
     order = np.arange(3 * width).reshape(3, heads, 2, size // 2)
     order[:2] = order[:2].swapaxes(2, 3).reshape(2, heads, 2, -1)
     turn = (policy.cosine - 1j * policy.sine).numpy()[:, : size // 2].astype(np.complex64)  # the first sines are negative
+    longer = np.float32(width**0.5)  # from rows of length 1 to a mean square of 1
     layers = []
-    for block, own in zip(policy.blocks, modulation, strict=True):
+    for block, (scale1, shift1, scale2, shift2) in zip(policy.blocks, modulation, strict=True):
         qkv = block.qkv.weight.detach().numpy()[order.ravel()]
         qkv[:width] *= size**-0.5  # attention's scale
-        weights = [layer.weight.detach().numpy() for layer in (block.out, block.gate_up, block.down)]
+        gate_up = block.gate_up.weight.detach().numpy().copy()
+        gate_up[:hidden] *= -1  # exp(-x) without a call for its sign, which comes back in what follows
+        weights = (qkv, block.out.weight.detach().numpy(), gate_up, -block.down.weight.detach().numpy())
         cache = np.empty((2, batch, heads, policy.tokenizer.length, size), np.float32)
-        layers.append((*own, *(_laid_out(weight, batch) for weight in (qkv, *weights)), *cache))
-    head = _laid_out((policy.head.weight * policy.norm.weight).detach().numpy(), batch)
+        own = (scale1 * longer, shift1, scale2 * longer, shift2)
+        layers.append((*own, *(_laid_out(weight, batch) for weight in weights), *cache))
+    head = _laid_out((policy.head.weight * policy.norm.weight).detach().numpy() * longer, batch)
 
-    @np.errstate(over="ignore")  # of silu far below zero: the exponential is infinite and the result zero, as it should be
+    @np.errstate(over="ignore")  # silu far below zero: the exponential is infinite and the result zero, as it should be
     def step(x: np.ndarray, t: int) -> np.ndarray:
         for scale1, shift1, scale2, shift2, qkv, out, gate_up, down, keys, values in layers:
-            parts = (normalised(x) * scale1 + shift1) @ qkv
+            parts = (unit(x) * scale1 + shift1) @ qkv
             turned = parts[:, : 2 * width].view(np.complex64).reshape(batch, 2 * heads, -1) * turn[t]
             turned = turned.view(np.float32)
             keys[:, :, t] = turned[:, heads:]
             values[:, :, t] = parts[:, 2 * width :].reshape(batch, heads, size)
             weights = softmax(turned[:, :heads, None] @ keys[:, :, : t + 1].swapaxes(2, 3))  # (B, heads, 1, t + 1)
             x = x + (weights @ values[:, :, : t + 1]).reshape(batch, width) @ out
-            both = (normalised(x) * scale2 + shift2) @ gate_up
-            x += (silu(both[:, :hidden]) * both[:, hidden:]) @ down
-        return normalised(x) @ head
+            both = (unit(x) * scale2 + shift2) @ gate_up
+            x += (negative_silu(both[:, :hidden]) * both[:, hidden:]) @ down
+        return unit(x) @ head
 
     return step
 

@@ -137,11 +137,12 @@ class TransformerPolicy(Policy):
         twice = 1 if self.guidance == 1 else 2
         start, modulation = self._label(labels if twice == 1 else torch.cat([labels, torch.full_like(labels, LABELS)]))
         step, embedding = stepper(self, modulation.contiguous().numpy()), self.embedding.weight.detach().numpy()
-        tokens, logits = torch.empty(batch, length, dtype=torch.int64), torch.empty(length, batch, vocabulary)
-        x, drawn = start.numpy(), tokens.numpy()
+        tokens, logits = np.empty((batch, length), np.int64), np.empty((length, batch, vocabulary), np.float32)
+        x, noise = start.numpy(), noise.numpy()
+        tokens[:, : prefix.shape[1]] = prefix.numpy()
         for t in range(length):
-            own = torch.from_numpy(step(x, t))
-            logits[t] = own if twice == 1 else guided(own, self.guidance)
-            tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            x = embedding[drawn[:, t] if twice == 1 else np.tile(drawn[:, t], 2)]
-        return tokens, logits.transpose(0, 1)
+            logits[t] = step(x, t) if twice == 1 else guided(torch.from_numpy(step(x, t)), self.guidance)
+            if t >= prefix.shape[1]:
+                tokens[:, t] = (logits[t] + noise[t]).argmax(1)
+            x = embedding[tokens[:, t] if twice == 1 else np.tile(tokens[:, t], 2)]
+        return torch.from_numpy(tokens), torch.from_numpy(logits).transpose(0, 1)
