@@ -47,7 +47,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
       column.success.textContent = column.more.textContent = column.total.textContent = "\u00a0";
       return;
     }
-    column.success.replaceChildren(make("b", {}, percent(one.right / one.count, 0)), ` success (${percent(one.interval[0], 0)} to ${percent(one.interval[1], 0)})`);
+    column.success.replaceChildren(make("b", {}, percent(one.right / one.count, 0)), ` success (${(100 * one.interval[0]).toFixed(0)} to ${percent(one.interval[1], 0)})`);
     column.more.textContent = `n = ${one.count}; mean reward ${one.reward.toFixed(3)}; spread ${one.spread.toFixed(3)}`;
     most.value = Math.max(most.value, ...one.kl);
     column.kl = one.kl;
