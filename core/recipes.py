@@ -194,14 +194,14 @@ RECIPES = {
                     **{"average": 0.97, "reach": 1.4},
                 ),
                 steer_updates=1,
-                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95, reach=0.6),
+                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 ablations={
                     **{"coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
                     **{"all": {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}},
                 },
                 guidances=(1.5, 2.0, 3.0, 4.0),
-                guidance=1.33,
+                guidance=1.15,
             ),
         ),
         Recipe(
