@@ -18,7 +18,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
     ``add.reduce`` sums in pairs, as PyTorch does; a dot product rounds more, and every block would build on that.
     """
-    return x / np.sqrt(np.add.reduce(x * x, 1, keepdims=True) + x.shape[1] * EPS)
+    return x * (1 / np.sqrt(np.add.reduce(x * x, 1, keepdims=True) + x.shape[1] * EPS))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ def run_all(kind, **changes):
 
 @pytest.mark.parametrize("algorithm", [Reinforce(), GRPO(), GRPO(scale=True, updates=3)])
 def test_training_raises_the_reward(kind, algorithm):
-    _, records = run(kind, algorithm, steps=40, average=0.0)
+    _, records = run(kind, algorithm, steps=40, average=0.0, lr=0.01, group=32)  # steady: at 0.03 some seeds swing back
     rewards = [record.reward for record in records]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.1
 
