@@ -8,6 +8,7 @@ window.grpo.Player = class Player {
     this.clock = 0;
     this.speed = 1;
     this.playing = false;
+    this.pointed = null; // the token under the pointer
     this.canvas = make("canvas", { class: "picture", width: 560, height: 560, role: "img", "aria-label": label });
     this.detail = make("p", { class: "detail" }, "\u00a0");
     root.replaceChildren(this.canvas);
@@ -33,7 +34,7 @@ window.grpo.Player = class Player {
     root.setAttribute("aria-label", "Player: space plays, left and right move one token, up and down one row, 0 starts again");
     root.addEventListener("keydown", (event) => this.key(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
-    this.canvas.addEventListener("pointerleave", () => this.tell(this.t));
+    this.canvas.addEventListener("pointerleave", () => { this.pointed = null; this.tell(this.t); });
   }
 
   load(path) {
@@ -85,7 +86,8 @@ window.grpo.Player = class Player {
     if (this.scrub) {
       this.scrub.value = this.t;
       this.where.textContent = `${this.t} / ${this.length}`;
-      this.tell(this.t);
+      if (this.playing && this.pointed !== null) this.tell(this.pointed, true); // the text stays with the pointer
+      else this.tell(this.t);
     }
     this.onstep(this.t, this);
   }
@@ -130,7 +132,7 @@ window.grpo.Player = class Player {
     const { grid } = this.path;
     const column = Math.floor((event.clientX - box.left) / box.width * grid);
     const row = Math.floor((event.clientY - box.top) / box.height * grid);
-    if (column >= 0 && row >= 0 && column < grid && row < grid) this.tell(row * grid + column, true);
+    if (column >= 0 && row >= 0 && column < grid && row < grid) this.tell(this.pointed = row * grid + column, true);
   }
 
   // What is known of token k: its value, its probability, its log-probability under the reference.

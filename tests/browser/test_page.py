@@ -99,6 +99,7 @@ def test_the_player_is_paused_stepped_and_scrubbed_by_mouse_and_keyboard(visit):
     page.keyboard.press(" ")
     page.wait_for_function("document.querySelector('.generate .scrub').value > 1")
     page.locator(".generate .picture").hover(position={"x": 20, "y": 20})
+    page.wait_for_function("document.querySelector('.generate .scrub').value > 9")  # goes on playing, and the text stays
     assert page.locator(".generate .detail").inner_text().startswith("Row 1, column 1: level ")
 
 
