@@ -68,6 +68,8 @@ def jobs(place: Place) -> list[Job]:
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
         for guidance in settings.guidances:
             found.append(Job(f"{task}: start, guidance {guidance:g}", recipe.name, start, start, guidance=guidance))
+        if settings.contrast:
+            found.append(Job(f"{task}: before RL (contrast)", recipe.name, place.beginning(task), start))
         for algorithm in ("reinforce", "grpo"):
             digits = getattr(settings, algorithm)[1].digits
             for seed in range(100):

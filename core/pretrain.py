@@ -53,13 +53,11 @@ def pretrain(
     started = time.perf_counter()
     try:
         for step in range(config.steps):
-            progress = step / config.steps
-            scale = min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * progress))
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * scale
+                group["lr"] = config.lr * cosine(step, config.steps, config.warmup)
             picked = torch.randint(len(images), (config.batch,), generator=generator)
             batch = images[picked]
-            if progress < config.augmented:
+            if step / config.steps < config.augmented:
                 batch = augment(batch, config.strength, generator)
             batch = policy.tokenizer.encode(prepare(batch))  # (B, T)
             known = blank if labels is None else labels[picked]
@@ -78,6 +76,11 @@ def pretrain(
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)
+
+
+def cosine(step: int, steps: int, warmup: int) -> float:
+    """The share of the peak learning rate in a step: a linear warm-up under a cosine decay to zero."""
+    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 @torch.no_grad()

@@ -98,6 +98,23 @@ class RLConfig:
 
 
 @dataclass(frozen=True)
+class ContrastConfig:
+    """Before RL: what labels mean, from the start's own pictures (core.contrast). Adam, warm-up, cosine decay to zero."""
+
+    steps: int = 1200
+    batch: int = 128  # pictures a step
+    sure: float = 0.9  # pictures are learned from where the classifier's confidence in what it reads is above this
+    lr: float = 4e-4
+    label_lr: float = 20.0  # the label inputs' learning rate, as a multiple of lr
+    warmup: int = 20
+    clip: float = 1.0  # largest gradient norm
+
+    def __post_init__(self):
+        check_fields(self, steps=(1, 1_000_000), batch=(1, 10_000), sure=(0, 0.999), lr=(0, 1), label_lr=(0, 1000))
+        check_fields(self, warmup=(1, 100_000), clip=(1e-6, 1e6))
+
+
+@dataclass(frozen=True)
 class Task:
     """How each algorithm is run from a task's start (see STARTS): same start, same number of samples."""
 
@@ -107,6 +124,7 @@ class Task:
     ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
     guidances: tuple[float, ...] = ()  # of the start, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
+    contrast: ContrastConfig | None = None  # what comes before RL, for both algorithms; the KL is to the start all the same
 
 
 @dataclass(frozen=True)
@@ -134,16 +152,18 @@ class Recipe:
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
 
-def _tasks(steer: RLConfig, refine: RLConfig, scratch: RLConfig, steer_updates: int = 2, **of_refine) -> dict[str, Task]:
+def _tasks(
+    steer: RLConfig, refine: RLConfig, scratch: RLConfig, of_steer: dict | None = None, of_refine: dict | None = None
+) -> dict[str, Task]:
     """The three tasks, each with the same configuration, hence the same samples, for both algorithms.
 
-    ``steer_updates`` are GRPO's from the same samples; ``of_refine`` are further fields of the refine task.
+    ``of_steer`` and ``of_refine`` are further fields of those tasks, and ``updates``, GRPO's from the same samples.
     """
 
     def task(config: RLConfig, updates: int = 2, **more) -> Task:
         return Task((Reinforce(baseline="none"), config), (GRPO(updates=updates), config), **more)
 
-    return {"steer": task(steer, steer_updates), "refine": task(refine, **of_refine), "scratch": task(scratch)}
+    return {"steer": task(steer, **of_steer or {}), "refine": task(refine, **of_refine or {}), "scratch": task(scratch)}
 
 
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
@@ -193,15 +213,16 @@ RECIPES = {
                     **{"steps": 240, "group": 48, "lr": 2e-4, "label_lr": 40, "beta": 0.1, "ramp": 0.7},
                     **{"average": 0.97, "reach": 1.4},
                 ),
-                steer_updates=1,
+                of_steer={"updates": 1},
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
-                ablations={
-                    **{"coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
-                    **{"all": {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}},
+                of_refine={
+                    "ablations": {
+                        **{"coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
+                        **{"all": {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}},
+                    },
+                    **{"guidances": (1.5, 2.0, 3.0, 4.0), "guidance": 1.15},
                 },
-                guidances=(1.5, 2.0, 3.0, 4.0),
-                guidance=1.15,
             ),
         ),
         Recipe(
@@ -216,9 +237,8 @@ RECIPES = {
                 steer=RLConfig(steps=20, group=16, lr=2e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
                 scratch=RLConfig(steps=10, group=16, lr=2e-3, beta=0.0),
-                ablations={"realism": {"realism": 1.0}},
-                guidances=(2.0,),
-                guidance=1.5,
+                of_steer={"contrast": ContrastConfig(steps=40, batch=32, sure=0.5, lr=2e-3, label_lr=5, warmup=5)},
+                of_refine={"ablations": {"realism": {"realism": 1.0}}, "guidances": (2.0,), "guidance": 1.5},
             ),
         ),
         # The course guide's own script, as it stands but for its estimator: it left out the first pixel's log-probability.

@@ -5,7 +5,6 @@ A stage is a generator of (done, total, note): the command line draws a progress
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ import torch
 
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
+from core.contrast import ContrastStep, contrast
 from core.data import halves, load_mnist, resize
 from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
-from core.recipes import STARTS, ClassifierConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
+from core.recipes import STARTS, ClassifierConfig, ContrastConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
 from core.rl import RLStep, train
 from core.tokenizers import PixelTokenizer
@@ -57,6 +57,10 @@ class Place:
     @property
     def shape(self) -> dict[str, float]:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
+
+    def beginning(self, task: str) -> str:
+        """The policy that a task's RL begins with: its start, or what contrast made of it."""
+        return f"{task}/contrast" if self.recipe.tasks[task].contrast else STARTS[task]
 
     def shape_of(self, task: str) -> dict[str, float]:
         """Of the policy that a task keeps: its start's, and its guidance where it has any."""
@@ -155,6 +159,22 @@ def pretrain_stage(
     yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
 
 
+def contrast_stage(place: Place, task: str, config: ContrastConfig, seed: int = 0) -> Progress:
+    """Learn what labels mean from a task's start, and save what its RL begins with. Needs no MNIST."""
+    reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
+    curve = []
+    for record in contrast(policy, reference, place.classifier(), config, torch.Generator().manual_seed(seed)):
+        if record.step % 10 == 0:
+            curve.append(rounded(record))
+        note = f"loss {record.loss:.3f}, log-ratio {record.own:.1f} of its own label, {record.other:.1f} of another"
+        yield record.step + 1, config.steps, note
+    about = {
+        **{"recipe": place.recipe.name, "task": task, "seed": seed, "samples": record.samples},
+        **{"config": dataclasses.asdict(config), "seconds": round(record.seconds, 1)},
+    }
+    checkpoints.save(place.folder(place.beginning(task)), policy, place.recipe.kind, place.shape, about, curve)
+
+
 def rl_stage(
     place: Place,
     task: str,
@@ -170,13 +190,13 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = copy.deepcopy(reference)
+    policy = place.policy(place.beginning(task))
     weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
     rewards = Rewards(place.classifier(), reference, weights)
     curve = []
     steps = train(policy, reference, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(seed))
     for record in steps:
-        curve.append(curve_point(record))
+        curve.append(rounded(record))
         yield record.step + 1, config.steps, f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
     about = {
         **{"recipe": recipe.name, "task": task, "algorithm": algorithm.name, "seed": seed, "samples": record.samples},
@@ -188,7 +208,7 @@ def rl_stage(
     checkpoints.save(folder, policy, recipe.kind, place.shape_of(task), about, curve)
 
 
-def curve_point(record: RLStep) -> dict:
+def rounded(record: RLStep | ContrastStep) -> dict:
     """The numbers of a record, without its samples, rounded for the curve that ships."""
     plain = {}
     for field in dataclasses.fields(record):
