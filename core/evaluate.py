@@ -66,10 +66,12 @@ def jobs(place: Place) -> list[Job]:
     for task, settings in recipe.tasks.items():
         start = STARTS[task]
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
-        for guidance in settings.guidances:
-            found.append(Job(f"{task}: start, guidance {guidance:g}", recipe.name, start, start, guidance=guidance))
+        row, name = f"{task}: start", place.beginning(task)
         if settings.contrast:
-            found.append(Job(f"{task}: before RL (contrast)", recipe.name, place.beginning(task), start))
+            row = f"{task}: before RL (contrast)"
+            found.append(Job(row, recipe.name, name, start))
+        for guidance in settings.guidances:
+            found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
         for algorithm in ("reinforce", "grpo"):
             digits = getattr(settings, algorithm)[1].digits
             for seed in range(100):

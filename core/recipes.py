@@ -104,7 +104,7 @@ class ContrastConfig:
     steps: int = 1200
     batch: int = 128  # pictures a step
     sure: float = 0.9  # pictures are learned from where the classifier's confidence in what it reads is above this
-    lr: float = 4e-4
+    lr: float = 2e-4
     label_lr: float = 20.0  # the label inputs' learning rate, as a multiple of lr
     warmup: int = 20
     clip: float = 1.0  # largest gradient norm
@@ -122,7 +122,7 @@ class Task:
     grpo: tuple[GRPO, RLConfig]
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})
     ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
-    guidances: tuple[float, ...] = ()  # of the start, to be measured beside it
+    guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
     contrast: ContrastConfig | None = None  # what comes before RL, for both algorithms; the KL is to the start all the same
 
@@ -209,11 +209,8 @@ RECIPES = {
             judge=ClassifierConfig(),
             tasks=_tasks(
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
-                steer=RLConfig(
-                    **{"steps": 240, "group": 48, "lr": 2e-4, "label_lr": 40, "beta": 0.1, "ramp": 0.7},
-                    **{"average": 0.97, "reach": 1.4},
-                ),
-                of_steer={"updates": 1},
+                steer=RLConfig(steps=160, group=48, lr=1.5e-4, label_lr=30, beta=0.07, average=0.97),
+                of_steer={"updates": 1, "contrast": ContrastConfig(), "guidances": (2.0,), "guidance": 1.25},
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
