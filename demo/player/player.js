@@ -40,6 +40,7 @@ window.grpo.Player = class Player {
   load(path) {
     const { bytes, still } = window.grpo;
     this.path = path;
+    this.pointed = null; // another picture may have fewer tokens
     this.length = path.log_probs.length;
     this.frames = bytes(path.frames);
     this.tokens = bytes(path.tokens);
