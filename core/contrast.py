@@ -20,11 +20,10 @@ from dataclasses import dataclass
 import torch
 
 from core.classifiers import Classifier, predict
+from core.descent import cosine, descend, make_optimizer, set_rates
 from core.objectives import contrastive
 from core.policies import LABELS, Policy, gather
-from core.pretrain import cosine
 from core.recipes import ContrastConfig
-from core.rl import make_optimizer
 
 CHUNK = 500  # pictures drawn at a time
 
@@ -57,22 +56,15 @@ def contrast(
     optimizer, peaks = make_optimizer(policy, config)
     started, stream = time.perf_counter(), pictures(reference, classifier, config, generator)
     for step, (samples, picture, label, chance) in zip(range(config.steps), stream, strict=False):
-        scale = cosine(step, config.steps, config.warmup)
-        for group, lr in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = lr * scale
+        set_rates(optimizer, peaks, cosine(step, config.steps, config.warmup))
         asked = torch.cat([label, label[torch.randperm(len(label), generator=generator)]])
         with torch.autocast("cpu", dtype=torch.bfloat16):  # as in pretraining: twice as fast, and no exact ratio is needed
             log_probs = policy.log_probs(asked, picture.repeat(2, 1))
         own, other = (gather(log_probs, picture.repeat(2, 1)) - chance.repeat(2, 1)).chunk(2)
         loss = contrastive(own, other).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"training diverged at step {step}; lower lr (now {config.lr}).")
-        optimizer.step()
+        norm = descend(loss, policy, optimizer, config, f"training diverged at step {step}")
         totals = own.sum(1).mean().item(), other.sum(1).mean().item()
-        yield ContrastStep(step, samples, loss.item(), *totals, norm.item(), time.perf_counter() - started)
+        yield ContrastStep(step, samples, loss.item(), *totals, norm, time.perf_counter() - started)
 
 
 def pictures(

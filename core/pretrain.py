@@ -5,7 +5,6 @@ Twice for each recipe: without labels (the label inputs stay zero, hence equal, 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from core.data import augment
+from core.descent import cosine, descend, set_rates
 from core.policies import LABELS, Policy, distribution, gather
 from core.recipes import PretrainConfig
 
@@ -53,8 +53,7 @@ def pretrain(
     started = time.perf_counter()
     try:
         for step in range(config.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * cosine(step, config.steps, config.warmup)
+            set_rates(optimizer, [config.lr], cosine(step, config.steps, config.warmup))
             picked = torch.randint(len(images), (config.batch,), generator=generator)
             batch = images[picked]
             if step / config.steps < config.augmented:
@@ -66,21 +65,11 @@ def pretrain(
             with torch.autocast("cpu", dtype=torch.bfloat16):  # twice as fast here, and pretraining needs no exact ratio
                 logits = policy.logits(known, batch)
             nll = -gather(distribution(logits), batch).sum(1).mean()
-            optimizer.zero_grad(set_to_none=True)
-            nll.backward()
-            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
-            if not torch.isfinite(norm):
-                raise FloatingPointError(f"pretraining diverged at step {step}; lower lr (now {config.lr}).")
-            optimizer.step()
-            yield PretrainStep(step, nll.item(), norm.item(), time.perf_counter() - started)
+            norm = descend(nll, policy, optimizer, config, f"pretraining diverged at step {step}")
+            yield PretrainStep(step, nll.item(), norm, time.perf_counter() - started)
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)
-
-
-def cosine(step: int, steps: int, warmup: int) -> float:
-    """The share of the peak learning rate in a step: a linear warm-up under a cosine decay to zero."""
-    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 @torch.no_grad()

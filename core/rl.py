@@ -21,6 +21,7 @@ import torch
 
 from core.algorithms import GRPO, Reinforce
 from core.classifiers import Classifier, predict
+from core.descent import descend, make_optimizer, set_rates
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
 from core.policies import Policy, gather
 from core.recipes import RLConfig
@@ -95,8 +96,7 @@ def train(
     try:
         for step in range(config.steps):
             scale = min(1.0, (step + 1) / config.warmup) * (1 - step / config.steps)
-            for group, lr in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = lr * scale
+            set_rates(optimizer, peaks, scale)
             rollout = policy.sample(labels, config.temperature, generator)
             if interrupted():
                 return
@@ -152,17 +152,6 @@ def place_along(
         parameter.copy_(first.lerp(last, length))
 
 
-def make_optimizer(policy: Policy, config: RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:
-    """Adam, and the peak learning rate of each of its groups: the label inputs start from nothing and may learn faster."""
-    inputs = {id(parameter) for parameter in policy.label_inputs()}
-    others = [parameter for parameter in policy.parameters() if parameter.requires_grad and id(parameter) not in inputs]
-    groups = [
-        {"params": others, "lr": config.lr},
-        {"params": policy.label_inputs(), "lr": config.lr * config.label_lr},
-    ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True), [group["lr"] for group in groups]
-
-
 def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Which samples to learn from: drawing and scoring one costs a quarter of learning from it.
 
@@ -207,16 +196,11 @@ def update(
         if first is None:
             first = log_probs.detach()
         loss, cut = objective(log_probs, first, algorithm, config, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"training diverged; lower lr (now {config.lr}).")
-        optimizer.step()
+        norm = descend(loss, policy, optimizer, config, "training diverged")
         clipped.append(cut)
         if interrupted():
             break
-    return first, torch.stack(clipped).mean().item(), norm.item()
+    return first, torch.stack(clipped).mean().item(), norm
 
 
 def objective(

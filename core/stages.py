@@ -165,7 +165,7 @@ def contrast_stage(place: Place, task: str, config: ContrastConfig, seed: int = 
     curve = []
     for record in contrast(policy, reference, place.classifier(), config, torch.Generator().manual_seed(seed)):
         if record.step % 10 == 0:
-            curve.append(rounded(record))
+            curve.append(curve_point(record))
         note = f"loss {record.loss:.3f}, log-ratio {record.own:.1f} of its own label, {record.other:.1f} of another"
         yield record.step + 1, config.steps, note
     about = {
@@ -196,7 +196,7 @@ def rl_stage(
     curve = []
     steps = train(policy, reference, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(seed))
     for record in steps:
-        curve.append(rounded(record))
+        curve.append(curve_point(record))
         yield record.step + 1, config.steps, f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
     about = {
         **{"recipe": recipe.name, "task": task, "algorithm": algorithm.name, "seed": seed, "samples": record.samples},
@@ -208,7 +208,7 @@ def rl_stage(
     checkpoints.save(folder, policy, recipe.kind, place.shape_of(task), about, curve)
 
 
-def rounded(record: RLStep | ContrastStep) -> dict:
+def curve_point(record: RLStep | ContrastStep) -> dict:
     """The numbers of a record, without its samples, rounded for the curve that ships."""
     plain = {}
     for field in dataclasses.fields(record):
