@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -19,6 +20,16 @@ def make_optimizer(policy: Policy, config: ContrastConfig | RLConfig) -> tuple[t
         {"params": policy.label_inputs(), "lr": config.lr * config.label_lr},
     ]
     return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True), [group["lr"] for group in groups]
+
+
+def fast_products() -> AbstractContextManager:
+    """Matrix products in bfloat16 where the processor has them: twice as fast, and exact enough for a supervised loss.
+
+    Elsewhere PyTorch only imitates them, thirty times slower than float32; then nothing changes.
+    """
+    able = torch.cpu.get_capabilities()
+    native = any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=native)
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
