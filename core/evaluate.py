@@ -2,7 +2,8 @@
 
     python -m core.evaluate --recipe NAME
 
-draws 10,000 samples a row at temperature 1 from the checkpoints as they ship, prints the table and writes metrics.json.
+draws 10,000 samples a row at temperature 1 from the checkpoints as they ship, prints the table and writes metrics.json. With
+``--task steer`` only that task's rows are measured anew, after it alone was trained again; the others stay as they were.
 """
 
 from __future__ import annotations
@@ -110,19 +111,27 @@ def _measure(job: Job) -> dict[str, float]:
     return _yardstick.policy(policy, place.policy(job.reference) if job.reference else None, job.digits)
 
 
-def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
+def evaluate(place: Place, data_root: str | Path | None = None, only: str = "") -> dict:
     """Measure every checkpoint of a recipe that is there, and write its metrics.json.
+
+    Args:
+        only: a task, whose rows alone are measured; all others are taken from the metrics.json that is there.
 
     Returns:
         {"recipe", "samples", "seed", "rows": [{"name", "seeds", "values": {metric: {"mean", "interval", "seeds"}}}]}
+
+    Raises:
+        ValueError: ``only`` is given, and there is no metrics.json, or none of as many samples.
     """
-    first = jobs(place)
+    path = place.root / place.recipe.name / "metrics.json"
+    before = _read(path) if only else []
+    first = [job for job in jobs(place) if job.row.startswith(f"{only}:" if only else "")]
     values: dict[str, list[dict[str, float]]] = {}
     with ProcessPoolExecutor(WORKERS, get_context("spawn"), _prepare_worker, (place, data_root)) as pool:
         for job, result in zip(first, _watch(pool.map(_measure, first), len(first)), strict=True):
             values.setdefault(job.row, []).append(result)
         second = []
-        for task in place.recipe.tasks:
+        for task in [only] if only else place.recipe.tasks:
             if STARTS[task] == "random":  # the best of N pictures of noise is noise: nothing to compare with
                 continue
             if f"{task}: GRPO" in values:  # the price GRPO paid decides the N that it is compared with
@@ -133,15 +142,32 @@ def evaluate(place: Place, data_root: str | Path | None = None) -> dict:
     order = [row for row in values if not row.endswith("best-of-N")]
     for job in second:
         order.insert(order.index(f"{job.row.split(':')[0]}: REINFORCE"), job.row)
+    rows = [{"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order]
     report = {
         **{"recipe": place.recipe.name, "samples": SAMPLES, "seed": SEED, "temperature": 1.0},
-        "rows": [{"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order],
+        "rows": _in_place(rows, before, only),
     }
-    path = place.root / place.recipe.name / "metrics.json"
     fresh = path.with_suffix(".writing")
     fresh.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     os.replace(fresh, path)
     return report
+
+
+def _read(path: Path) -> list[dict]:
+    """The rows of a metrics.json, to be kept beside new ones."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if found.get("samples") != SAMPLES or found.get("seed") != SEED:
+        raise ValueError(
+            f"{path} holds no ladder of {SAMPLES:,} samples a row to add to; measure all of it, without --task."
+        )
+    return found["rows"]
+
+
+def _in_place(rows: list[dict], before: list[dict], task: str) -> list[dict]:
+    """New rows of a task where its old ones stood among those that were there ``before``."""
+    places = [i for i, row in enumerate(before) if row["name"].startswith(f"{task}:")]
+    first = places[0] if places else len(before)
+    return before[:first] + rows + [row for i, row in enumerate(before) if i >= first and i not in places]
 
 
 def _watch(results, total: int):
@@ -186,10 +212,14 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse_options(sys.argv[1:] if arguments is None else arguments)
         recipe = find_recipe(options.pop("recipe", "pixels-8x8"))
         place = Place(recipe, Path(options.pop("checkpoints", checkpoints.ROOT)))
-        data_root = options.pop("data-root", None)
+        data_root, task = options.pop("data-root", None), options.pop("task", "")
+        if task and task not in recipe.tasks:
+            raise UsageError(f"--task is {task!r}; allowed: {', '.join(recipe.tasks)}.")
         if options:
-            raise UsageError(f"unknown option --{next(iter(options))}; allowed: --recipe, --checkpoints, --data-root.")
-        print_ladder(evaluate(place, data_root))
+            raise UsageError(
+                f"unknown option --{next(iter(options))}; allowed: --recipe, --task, --checkpoints, --data-root."
+            )
+        print_ladder(evaluate(place, data_root, task))
     except (ValueError, DataError, checkpoints.CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

@@ -59,6 +59,12 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     policy = load_policy(f"{recipe}/steer/grpo", tmp_path)
     images = policy.tokenizer.decode(policy.sample(torch.arange(10)).tokens)
     assert load_judge(recipe, tmp_path)(images).shape == (10, 10)
+    # one task measured again leaves the other rows alone, and everything where it was
+    path = tmp_path / recipe / "metrics.json"
+    report["rows"][0]["values"]["ink"]["mean"] = 0.5
+    path.write_text(json.dumps(report))
+    assert evaluate.main(["--recipe", recipe, "--checkpoints", str(tmp_path), "--task", "steer"]) == 0
+    assert json.loads(path.read_text()) == report
     if recipe == "tiny-patches":
         before = rows["steer: before RL (contrast)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
@@ -171,6 +177,13 @@ def test_damaged_mnist_is_called_damaged(tmp_path):
 def test_the_halves_share_no_picture():
     first, second = data.halves(1001)
     assert len(first) + len(second) == 1001 == len(set(first.tolist()) | set(second.tolist()))
+
+
+def test_one_task_can_be_measured_again_only_beside_a_whole_ladder(tmp_path, capsys):
+    assert evaluate.main(["--recipe", "tiny-4x4", "--checkpoints", str(tmp_path), "--task", "steer"]) == 2
+    assert "no ladder of 10,000 samples a row to add to" in capsys.readouterr().err
+    assert evaluate.main(["--recipe", "tiny-4x4", "--task", "fly"]) == 2
+    assert "--task is 'fly'; allowed: steer, refine, scratch" in capsys.readouterr().err
 
 
 def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):
