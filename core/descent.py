@@ -1,25 +1,37 @@
-"""One step downhill, the same for maximum likelihood, contrast and RL: rates, gradient, its limit, the update."""
+"""One step downhill, the same for maximum likelihood, foresight and RL: rates, gradient, its limit, the update."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 import torch
 
+from core.muon import Muon
 from core.policies import Policy
-from core.recipes import ContrastConfig, PretrainConfig, RLConfig
+from core.recipes import ForesightConfig, PretrainConfig, RLConfig
 
 
-def make_optimizer(policy: Policy, config: ContrastConfig | RLConfig) -> tuple[torch.optim.Optimizer, list[float]]:
-    """Adam, and the peak learning rate of each of its groups: the label inputs start from nothing and may learn faster."""
-    inputs = {id(parameter) for parameter in policy.label_inputs()}
-    others = [parameter for parameter in policy.parameters() if parameter.requires_grad and id(parameter) not in inputs]
+def make_optimizers(model: Policy, lr: float, label_lr: float = 1.0, matrix_lr: float = 0.0) -> list[torch.optim.Optimizer]:
+    """Adam for everything that is trained, but for the matrices where Muon has a rate.
+
+    Args:
+        model: a policy, or a network with ``matrices`` and ``label_inputs`` like one.
+        lr: Adam's peak learning rate.
+        label_lr: the label inputs', as a multiple of it: they start from nothing and may learn faster.
+        matrix_lr: Muon's, for ``model.matrices()``; 0: Adam learns them too.
+    """
+    matrices = model.matrices() if matrix_lr else []
+    apart = {id(parameter) for parameter in (*model.label_inputs(), *(matrix for matrix, _ in matrices))}
     groups = [
-        {"params": others, "lr": config.lr},
-        {"params": policy.label_inputs(), "lr": config.lr * config.label_lr},
+        {"params": [parameter for parameter in model.parameters() if id(parameter) not in apart], "peak": lr},
+        {"params": model.label_inputs(), "peak": lr * label_lr},
     ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True), [group["lr"] for group in groups]
+    for group in groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+    adam = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99), fused=True)
+    return [adam, Muon(matrices, matrix_lr)] if matrices else [adam]
 
 
 def fast_products() -> AbstractContextManager:
@@ -37,31 +49,39 @@ def cosine(step: int, steps: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], scale: float) -> None:
-    """Each group learns at ``scale`` times its peak."""
-    for group, lr in zip(optimizer.param_groups, peaks, strict=True):
-        group["lr"] = lr * scale
+def set_rates(optimizers: list[torch.optim.Optimizer], scale: float) -> None:
+    """Everything learns at ``scale`` times its peak."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * scale
 
 
 def descend(
-    loss: torch.Tensor,
+    losses: Iterable[torch.Tensor],
     policy: Policy,
-    optimizer: torch.optim.Optimizer,
-    config: ContrastConfig | PretrainConfig | RLConfig,
+    optimizers: list[torch.optim.Optimizer],
+    config: ForesightConfig | PretrainConfig | RLConfig,
     failure: str,
-) -> float:
-    """Update the policy by the loss's gradient, limited to a norm of ``config.clip``.
+) -> tuple[float, float]:
+    """Update the policy by the gradient of the losses' sum, limited to a norm of ``config.clip``.
+
+    Args:
+        losses: made one after the other, so that only one at a time needs its activations kept (see Policy.portion).
 
     Returns:
-        the norm before it was limited.
+        the sum, and the gradient's norm before it was limited.
 
     Raises:
         FloatingPointError: the gradient is not finite, and nothing was updated; ``failure`` begins the sentence.
     """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    policy.zero_grad(set_to_none=True)
+    total = 0.0
+    for loss in losses:
+        loss.backward()
+        total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"{failure}; lower lr (now {config.lr}).")
-    optimizer.step()
-    return norm.item()
+    for optimizer in optimizers:
+        optimizer.step()
+    return total, norm.item()

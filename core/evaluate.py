@@ -68,8 +68,8 @@ def jobs(place: Place) -> list[Job]:
         start = STARTS[task]
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
         row, name = f"{task}: start", place.beginning(task)
-        if settings.contrast:
-            row = f"{task}: before RL (contrast)"
+        if settings.foresight:
+            row = f"{task}: before RL (foresight)"
             found.append(Job(row, recipe.name, name, start))
         for guidance in settings.guidances:
             found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))

@@ -8,7 +8,6 @@ constant factor only, and leave-one-out advantages are G / (G - 1) times mean-ce
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 
 def group_advantages(rewards: torch.Tensor, scale: bool, eps: float = 1e-4) -> torch.Tensor:
@@ -83,19 +82,3 @@ def entropy(log_probs: torch.Tensor) -> torch.Tensor:
 def later(values: torch.Tensor) -> torch.Tensor:
     """(B, T) to (B, T): at t, the sum of the values after t. What a token leads to, without what it is."""
     return values.flip(1).cumsum(1).flip(1) - values
-
-
-def contrastive(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Noise-contrastive estimation of log p(picture | label) / p(picture), after every token (see core.contrast).
-
-    A picture beside its own label is to be told from a picture beside any label, and the log-ratio has to tell them. The
-    mean is smallest where the ratio is p(label | tokens so far) / p(label): what chance drew a token does not enter.
-
-    Args:
-        own: (B, T) log-probability of each token given the picture's label, minus that without any.
-        other: (B, T) the same given a label picked at random, as often as labels occur.
-
-    Returns:
-        (B,) nats, the mean over tokens.
-    """
-    return -(F.logsigmoid(own.cumsum(1)) + F.logsigmoid(-other.cumsum(1))).mean(1)

@@ -50,6 +50,7 @@ class Policy(nn.Module):
     """What the two policies share: checks, the sampling contract, and the scoring pass."""
 
     largest_label = LABELS - 1
+    portion = 1024  # pictures to learn from at a time: a recurrence is faster the more there are
 
     def __init__(self, tokenizer):
         super().__init__()
@@ -114,6 +115,10 @@ class Policy(nn.Module):
     def label_inputs(self) -> list[nn.Parameter]:
         """The parameters through which a label enters: zero, hence equal for all labels, until labels are learned."""
         raise NotImplementedError
+
+    def matrices(self) -> list[tuple[nn.Parameter, int]]:
+        """The products between hidden units that Muon may train, each with how many lie in it one below the other."""
+        return []
 
     def states(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T, H): what the policy knows before it draws each token."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from core.data import augment
-from core.descent import cosine, descend, fast_products, set_rates
+from core.descent import cosine, descend, fast_products, make_optimizers, set_rates
 from core.policies import LABELS, Policy, distribution, gather
 from core.recipes import PretrainConfig
 
@@ -48,12 +48,11 @@ def pretrain(
     for parameter in policy.label_inputs():
         parameter.requires_grad_(labels is not None)
     blank = torch.zeros(config.batch, dtype=torch.int64)
-    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    optimizers = make_optimizers(policy, config.lr, matrix_lr=config.matrix_lr)
     started = time.perf_counter()
     try:
         for step in range(config.steps):
-            set_rates(optimizer, [config.lr], cosine(step, config.steps, config.warmup))
+            set_rates(optimizers, cosine(step, config.steps, config.warmup))
             picked = torch.randint(len(images), (config.batch,), generator=generator)
             batch = images[picked]
             if step / config.steps < config.augmented:
@@ -62,14 +61,20 @@ def pretrain(
             known = blank if labels is None else labels[picked]
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
-            with fast_products():
-                logits = policy.logits(known, batch)
-            nll = -gather(distribution(logits), batch).sum(1).mean()
-            norm = descend(nll, policy, optimizer, config, f"pretraining diverged at step {step}")
-            yield PretrainStep(step, nll.item(), norm, time.perf_counter() - started)
+            losses = (part / len(batch) for part in surprises(policy, known, batch))
+            nll, norm = descend(losses, policy, optimizers, config, f"pretraining diverged at step {step}")
+            yield PretrainStep(step, nll, norm, time.perf_counter() - started)
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)
+
+
+def surprises(policy: Policy, labels: torch.Tensor, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Negative log-likelihoods in nats, each the sum over a portion of the pictures."""
+    for known, part in zip(labels.split(policy.portion), tokens.split(policy.portion), strict=True):
+        with fast_products():
+            logits = policy.logits(known, part)
+        yield -gather(distribution(logits), part).sum()
 
 
 @torch.no_grad()

@@ -15,11 +15,12 @@ STARTS = {"steer": "unlabelled", "refine": "labelled", "scratch": "random"}
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Adam (Kingma and Ba 2015) under a warm-up and a cosine decay to zero."""
+    """Adam (Kingma and Ba 2015), or Muon with it, under a warm-up and a cosine decay to zero."""
 
     steps: int = 3000
     batch: int = 128
     lr: float = 3e-3
+    matrix_lr: float = 0.0  # Muon's, for a transformer's matrices; 0: Adam for everything
     warmup: int = 100
     clip: float = 1.0  # largest gradient norm
     strength: float = 0.25  # of the augmentation: without it, 60,000 pictures are learned by heart too soon
@@ -28,7 +29,7 @@ class PretrainConfig:
 
     def __post_init__(self):
         check_fields(self, steps=(1, 1_000_000), batch=(1, 10_000), lr=(0, 1), warmup=(1, 100_000), clip=(1e-6, 1e6))
-        check_fields(self, strength=(0, 2), augmented=(0, 1), drop=(0, 1))
+        check_fields(self, strength=(0, 2), augmented=(0, 1), drop=(0, 1), matrix_lr=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,24 @@ class RLConfig:
 
 
 @dataclass(frozen=True)
-class ContrastConfig:
-    """Before RL: what labels mean, from the start's own pictures (core.contrast). Adam, warm-up, cosine decay to zero."""
+class ForesightConfig:
+    """Before RL: what labels mean, from the start's own pictures (core.foresight). Each part warms up and decays to zero."""
 
-    steps: int = 1200
-    batch: int = 128  # pictures a step
-    sure: float = 0.9  # pictures are learned from where the classifier's confidence in what it reads is above this
-    lr: float = 2e-4
-    label_lr: float = 20.0  # the label inputs' learning rate, as a multiple of lr
+    pictures: int = 60_000  # drawn by the start
+    sure: float = 0.9  # a picture ends in a digit where the classifier's confidence in it is above this, else in none
+    batch: int = 128
+    critic_steps: int = 800
+    critic_lr: float = 2e-3  # Adam's
+    steps: int = 800  # of the policy
+    lr: float = 1.5e-3
+    matrix_lr: float = 2.0  # Muon's learning rate, as a multiple of Adam's; 0: Adam for everything
+    label_lr: float = 5.0  # the label inputs' learning rate, likewise
     warmup: int = 20
     clip: float = 1.0  # largest gradient norm
 
     def __post_init__(self):
-        check_fields(self, steps=(1, 1_000_000), batch=(1, 10_000), sure=(0, 0.999), lr=(0, 1), label_lr=(0, 1000))
+        check_fields(self, pictures=(1, 10_000_000), sure=(0, 0.999), batch=(1, 10_000), critic_steps=(1, 1_000_000))
+        check_fields(self, critic_lr=(0, 1), steps=(1, 1_000_000), lr=(0, 1), matrix_lr=(0, 1000), label_lr=(0, 1000))
         check_fields(self, warmup=(1, 100_000), clip=(1e-6, 1e6))
 
 
@@ -124,7 +130,7 @@ class Task:
     ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
     guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
-    contrast: ContrastConfig | None = None  # what comes before RL, for both algorithms; the KL is to the start all the same
+    foresight: ForesightConfig | None = None  # comes before RL, for both algorithms; the KL is to the start all the same
 
 
 @dataclass(frozen=True)
@@ -203,14 +209,14 @@ RECIPES = {
             **{"name": "patches-28x28", "size": 28, "kind": "transformer"},
             shape={"width": 128, "layers": 4, "heads": 4},
             tokenizer=TokenizerConfig(),
-            unlabelled=PretrainConfig(steps=2500, lr=2e-3),
+            unlabelled=PretrainConfig(steps=2500, lr=5e-3, matrix_lr=1e-2),
             labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
-                steer=RLConfig(steps=160, group=48, lr=1.5e-4, label_lr=30, beta=0.07, average=0.97),
-                of_steer={"updates": 1, "contrast": ContrastConfig(), "guidances": (2.0,), "guidance": 1.25},
+                steer=RLConfig(steps=240, group=48, lr=1.2e-4, label_lr=12, beta=0.07, average=0.97),
+                of_steer={"updates": 1, "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
@@ -234,7 +240,12 @@ RECIPES = {
                 steer=RLConfig(steps=20, group=16, lr=2e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
                 scratch=RLConfig(steps=10, group=16, lr=2e-3, beta=0.0),
-                of_steer={"contrast": ContrastConfig(steps=40, batch=32, sure=0.5, lr=2e-3, label_lr=5, warmup=5)},
+                of_steer={
+                    "foresight": ForesightConfig(
+                        **{"pictures": 2000, "sure": 0.5, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
+                        **{"steps": 40, "lr": 2e-3, "warmup": 5},
+                    )
+                },
                 of_refine={"ablations": {"realism": {"realism": 1.0}}, "guidances": (2.0,), "guidance": 1.5},
             ),
         ),

@@ -21,7 +21,7 @@ import torch
 
 from core.algorithms import GRPO, Reinforce
 from core.classifiers import Classifier, predict
-from core.descent import descend, make_optimizer, set_rates
+from core.descent import descend, make_optimizers, set_rates
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
 from core.policies import Policy, gather
 from core.recipes import RLConfig
@@ -87,7 +87,7 @@ def train(
         generator: where all randomness comes from.
         interrupted: asked several times within a step; once true, training ends without finishing that step.
     """
-    optimizer, peaks = make_optimizer(policy, config)
+    optimizers = make_optimizers(policy, config.lr, config.label_lr)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
     average = [parameter.clone() for parameter in start]
@@ -96,7 +96,7 @@ def train(
     try:
         for step in range(config.steps):
             scale = min(1.0, (step + 1) / config.warmup) * (1 - step / config.steps)
-            set_rates(optimizer, peaks, scale)
+            set_rates(optimizers, scale)
             rollout = policy.sample(labels, config.temperature, generator)
             if interrupted():
                 return
@@ -114,7 +114,7 @@ def train(
                 **{"reference": before, "advantages": advantages.flatten()[chosen], "share": share},
                 beta=config.beta_at(step),
             )
-            first, cut, norm = update(policy, optimizer, algorithm, config, batch, interrupted)
+            first, cut, norm = update(policy, optimizers, algorithm, config, batch, interrupted)
             if interrupted():
                 return
             with torch.no_grad():
@@ -179,7 +179,7 @@ def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> t
 
 def update(
     policy: Policy,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     algorithm: Reinforce | GRPO,
     config: RLConfig,
     batch: Batch,
@@ -196,7 +196,7 @@ def update(
         if first is None:
             first = log_probs.detach()
         loss, cut = objective(log_probs, first, algorithm, config, batch)
-        norm = descend(loss, policy, optimizer, config, "training diverged")
+        _, norm = descend([loss], policy, optimizers, config, "training diverged")
         clipped.append(cut)
         if interrupted():
             break

@@ -6,6 +6,7 @@ A stage is a generator of (done, total, note): the command line draws a progress
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ import torch
 
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
-from core.contrast import ContrastStep, contrast
 from core.data import halves, load_mnist, resize
+from core.foresight import CHUNK, ForesightStep, foresight
 from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
-from core.recipes import STARTS, ClassifierConfig, ContrastConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
+from core.recipes import STARTS, ClassifierConfig, ForesightConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
 from core.rl import RLStep, train
 from core.tokenizers import PixelTokenizer
@@ -59,8 +60,8 @@ class Place:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
 
     def beginning(self, task: str) -> str:
-        """The policy that a task's RL begins with: its start, or what contrast made of it."""
-        return f"{task}/contrast" if self.recipe.tasks[task].contrast else STARTS[task]
+        """The policy that a task's RL begins with: its start, or what foresight made of it."""
+        return f"{task}/foresight" if self.recipe.tasks[task].foresight else STARTS[task]
 
     def shape_of(self, task: str) -> dict[str, float]:
         """Of the policy that a task keeps: its start's, and its guidance where it has any."""
@@ -159,15 +160,16 @@ def pretrain_stage(
     yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
 
 
-def contrast_stage(place: Place, task: str, config: ContrastConfig, seed: int = 0) -> Progress:
+def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int = 0) -> Progress:
     """Learn what labels mean from a task's start, and save what its RL begins with. Needs no MNIST."""
     reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
+    total = math.ceil(config.pictures / CHUNK) + config.critic_steps + config.steps
     curve = []
-    for record in contrast(policy, reference, place.classifier(), config, torch.Generator().manual_seed(seed)):
+    for record in foresight(policy, reference, place.classifier(), config, torch.Generator().manual_seed(seed)):
         if record.step % 10 == 0:
             curve.append(curve_point(record))
-        note = f"loss {record.loss:.3f}, log-ratio {record.own:.1f} of its own label, {record.other:.1f} of another"
-        yield record.step + 1, config.steps, note
+        note = f"{record.samples:,} pictures drawn" if record.part == "drawing" else f"{record.part}, loss {record.loss:.3f}"
+        yield record.step + 1, total, note
     about = {
         **{"recipe": place.recipe.name, "task": task, "seed": seed, "samples": record.samples},
         **{"config": dataclasses.asdict(config), "seconds": round(record.seconds, 1)},
@@ -208,7 +210,7 @@ def rl_stage(
     checkpoints.save(folder, policy, recipe.kind, place.shape_of(task), about, curve)
 
 
-def curve_point(record: RLStep | ContrastStep) -> dict:
+def curve_point(record: RLStep | ForesightStep) -> dict:
     """The numbers of a record, without its samples, rounded for the curve that ships."""
     plain = {}
     for field in dataclasses.fields(record):

@@ -1,6 +1,6 @@
 """The command line of training.
 
-    python -m core.train {classifier,judge,tokenizer,pretrain,contrast,reinforce,grpo,all} --recipe NAME [--task TASK]
+    python -m core.train {classifier,judge,tokenizer,pretrain,foresight,reinforce,grpo,all} --recipe NAME [--task TASK]
 
 Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
 everything from nothing, stages that do not need each other side by side, and ends with the ladder of ``core.evaluate``; with
@@ -26,11 +26,11 @@ from core.data import DataError
 from core.evaluate import WORKERS, evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
-from core.recipes import ContrastConfig, find_recipe
+from core.recipes import ForesightConfig, find_recipe
 from core.stages import (
     Place,
     classifier_stage,
-    contrast_stage,
+    foresight_stage,
     pretrain_stage,
     random_stage,
     rl_stage,
@@ -38,8 +38,8 @@ from core.stages import (
     tokenizer_stage,
 )
 
-STAGES = ("classifier", "judge", "tokenizer", "pretrain", "contrast", "reinforce", "grpo", "all")
-JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, CONTRASTED = range(6)  # waves of ``all``: each needs those before it only
+STAGES = ("classifier", "judge", "tokenizer", "pretrain", "foresight", "reinforce", "grpo", "all")
+JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, FORESEEN = range(6)  # waves of ``all``: each needs those before it only
 GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation", "resume")
 
 
@@ -110,12 +110,12 @@ def plan(stage: str, options: dict[str, str]):
         algorithm, config = change(algorithm, options), change(config, options)
         title = f"{name} {task}" + f" seed {seed}" * (seed > 0) + f" paid for {ablation}" * bool(ablation)
         folder = place.folder(run_folder(task, f"{name}-{ablation}" if ablation else name, seed))
-        wave = CONTRASTED if recipe.tasks[task].contrast else RUNS
+        wave = FORESEEN if recipe.tasks[task].foresight else RUNS
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)
 
-    def contrasted(task):
-        config = change(recipe.tasks[task].contrast, options)
-        add(RUNS, f"contrast {task}", place.folder(place.beginning(task)), contrast_stage, task, config, seed)
+    def foreseen(task):
+        config = change(recipe.tasks[task].foresight, options)
+        add(RUNS, f"foresight {task}", place.folder(place.beginning(task)), foresight_stage, task, config, seed)
 
     if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
@@ -128,9 +128,9 @@ def plan(stage: str, options: dict[str, str]):
     elif stage == "pretrain":
         starts = _one_of("start", options.pop("start", "both"), ("both", "unlabelled", "labelled"))
         supervised([], ["unlabelled", "labelled"] if starts == "both" else [starts])
-    elif stage == "contrast":
-        allowed = tuple(task for task in recipe.tasks if recipe.tasks[task].contrast)
-        contrasted(_one_of("task", options.pop("task", next(iter(recipe.tasks))), allowed))
+    elif stage == "foresight":
+        allowed = tuple(task for task in recipe.tasks if recipe.tasks[task].foresight)
+        foreseen(_one_of("task", options.pop("task", next(iter(recipe.tasks))), allowed))
     elif stage in ("reinforce", "grpo"):
         task = _one_of("task", options.pop("task", next(iter(recipe.tasks))), tuple(recipe.tasks))
         ablation = options.pop("ablation", "")
@@ -143,8 +143,8 @@ def plan(stage: str, options: dict[str, str]):
         if recipe.borrows:
             add(UNTRAINED, "untrained policy", place.folder("random"), random_stage, seed)
         for task in recipe.tasks:
-            if recipe.tasks[task].contrast:
-                contrasted(task)
+            if recipe.tasks[task].foresight:
+                foreseen(task)
             for name in ("reinforce", "grpo"):
                 for number in range(seeds):
                     reinforced(task, name, number)
@@ -161,8 +161,8 @@ def _allowed(stage: str, recipe) -> str:
         names = field_names(type(getattr(recipe, stage)))
     elif stage in ("pretrain", "tokenizer"):
         names = field_names(type(recipe.labelled if stage == "pretrain" else recipe.tokenizer))
-    elif stage == "contrast":
-        names = field_names(ContrastConfig)
+    elif stage == "foresight":
+        names = field_names(ForesightConfig)
     elif stage in ("reinforce", "grpo"):
         algorithm, config = getattr(next(iter(recipe.tasks.values())), stage)
         names = field_names(type(config)) + field_names(type(algorithm))

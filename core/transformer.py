@@ -72,6 +72,7 @@ class TransformerPolicy(Policy):
     """The sequence it reads is the label, then every token but the last; the state at t predicts token t."""
 
     largest_label = LABELS  # which is none
+    portion = 32  # their activations fit a core's cache, which is a fifth faster than 128
 
     def __init__(self, tokenizer, width: int, layers: int, heads: int, guidance: float = 1.0):
         """
@@ -104,6 +105,10 @@ class TransformerPolicy(Policy):
 
     def label_inputs(self):
         return [self.label, self.modulation]
+
+    def matrices(self):
+        parts = {"qkv": 3, "out": 1, "gate_up": 2, "down": 1}
+        return [(getattr(block, name).weight, count) for block in self.blocks for name, count in parts.items()]
 
     def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B,) labels to what enters at the start (B, width) and at every block (layers, 4, B, width).

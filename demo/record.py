@@ -37,7 +37,7 @@ def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
     curve = json.loads((engine.root / recipe / "steer/grpo/curve.json").read_text(encoding="utf-8"))
     return {
         **{"recipe": recipe, "digit": digit, "seed": seed},
-        "contrast": RECIPES[recipe].tasks["steer"].contrast is not None,
+        "foresight": RECIPES[recipe].tasks["steer"].foresight is not None,
         "trajectory": engine.trajectory("steer/grpo", digit, 1.0, seed, 16, 0, recipe),
         "group": engine.group("steer", digit, seed, recipe),
         "changed": studies.changed(models, "steer", digit, seed, GROUP),

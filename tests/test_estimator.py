@@ -9,7 +9,7 @@ from test_policies import every_picture
 from toys import Brightness, make_policy
 
 from core.algorithms import GRPO, Reinforce
-from core.objectives import clipped_surrogate, contrastive, exact_kl, group_advantages, k3, zero_variance
+from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, zero_variance
 from core.policies import gather
 from core.recipes import RLConfig
 from core.rewards import Rewards
@@ -226,31 +226,3 @@ def test_rewards_that_are_all_equal_move_nothing(kind):
     before = [parameter.clone() for parameter in policy.parameters()]
     assert [record.zero_variance for record in records] == [1, 1, 1]
     assert all(torch.equal(p, q) for p, q in zip(before, policy.parameters(), strict=True))
-
-
-def test_contrast_is_content_with_the_true_conditional_and_with_nothing_less():
-    """Every picture of two binary tokens and every label counted: the loss is flat at p(picture | label)."""
-    generator = torch.Generator().manual_seed(0)
-    pictures = every_picture(2, 2)  # (4, 2)
-    joint = torch.rand(3, 4, generator=generator, dtype=torch.float64)
-    joint /= joint.sum()  # p(label, picture)
-    chance, share = joint.sum(0), joint.sum(1)  # p(picture), p(label)
-
-    def by_token(picture_chances):  # (..., 4) chances of 00, 01, 10, 11 to the (..., 4, 2) log-chances of their tokens
-        first = picture_chances.unflatten(-1, (2, 2)).sum(-1).repeat_interleave(2, -1)
-        return torch.stack([first, picture_chances / first], -1).log()
-
-    def slope(conditional):  # of the mean loss, by the log-odds that a table of two tokens has
-        odds = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)  # first token; second after 0, after 1
-        now = by_token(conditional)
-        sign = pictures.double() * 2 - 1
-        moved = torch.stack([odds[:, :1].expand(3, 4), odds[:, 1:].repeat_interleave(2, 1)], -1) * sign  # (3, 4, 2)
-        both = torch.logaddexp(now + moved, (1 - now.exp()).log() - moved)
-        ratio = now + moved - both - by_token(chance)  # (label, picture, token)
-        own = contrastive(ratio.flatten(0, 1), torch.full((12, 2), -1e9, dtype=torch.float64)).view(3, 4)
-        other = contrastive(torch.full((12, 2), 1e9, dtype=torch.float64), ratio.flatten(0, 1)).view(3, 4)
-        (joint * own + share[:, None] * chance * other).sum().backward()
-        return odds.grad.abs().max()
-
-    assert slope(joint / share[:, None]) < 1e-12
-    assert slope(chance.expand(3, 4)) > 1e-3

@@ -66,7 +66,7 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     assert evaluate.main(["--recipe", recipe, "--checkpoints", str(tmp_path), "--task", "steer"]) == 0
     assert json.loads(path.read_text()) == report
     if recipe == "tiny-patches":
-        before = rows["steer: before RL (contrast)"]
+        before = rows["steer: before RL (foresight)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
         # what is kept of refine is guided, its start is not, and the ladder counts that price
         kept, start = (load_policy(f"{recipe}/{name}", tmp_path) for name in ("refine/grpo", "labelled"))
@@ -111,10 +111,10 @@ class Inline:
         ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
         ("classifier --recipe guide-8x8", "train that one"),
         ("pretrain --start middle", "--start is 'middle'; allowed: both, unlabelled, labelled"),
-        ("contrast --recipe patches-28x28 --task refine", "--task is 'refine'; allowed: steer"),
-        ("contrast --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
-        ("contrast --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
-        ("contrast --recipe tiny-patches --beta 1", "unknown option --beta for contrast; allowed: --recipe"),
+        ("foresight --recipe patches-28x28 --task refine", "--task is 'refine'; allowed: steer"),
+        ("foresight --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
+        ("foresight --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
+        ("foresight --recipe tiny-patches --beta 1", "unknown option --beta for foresight; allowed: --recipe"),
     ],
 )
 def test_bad_command_lines_get_a_sentence_and_code_two(line, words, capsys):
