@@ -210,6 +210,7 @@ RECIPES = {
             shape={"width": 128, "layers": 4, "heads": 4},
             tokenizer=TokenizerConfig(),
             unlabelled=PretrainConfig(steps=2500, lr=5e-3, matrix_lr=1e-2),
+            # Muon would serve this start as well; the five seeds of RL that ship are of the one that Adam trained.
             labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
