@@ -165,9 +165,9 @@ def _read(path: Path) -> list[dict]:
 
 def _in_place(rows: list[dict], before: list[dict], task: str) -> list[dict]:
     """New rows of a task where its old ones stood among those that were there ``before``."""
-    places = [i for i, row in enumerate(before) if row["name"].startswith(f"{task}:")]
-    first = places[0] if places else len(before)
-    return before[:first] + rows + [row for i, row in enumerate(before) if i >= first and i not in places]
+    kept = [row for row in before if not row["name"].startswith(f"{task}:")]
+    first = next((i for i, row in enumerate(before) if row not in kept), len(before))
+    return kept[:first] + rows + kept[first:]
 
 
 def _watch(results, total: int):
