@@ -21,10 +21,11 @@ LABELS = 10
 
 @dataclass
 class Rollout:
-    """Generated samples: tokens (B, T) int64, and log_probs (B, T) float32 of the distribution they were drawn from."""
+    """Generated samples, and the distributions that they were drawn from."""
 
-    tokens: torch.Tensor
-    log_probs: torch.Tensor
+    tokens: torch.Tensor  # (B, T) int64
+    distributions: torch.Tensor  # (B, T, V) float32: log-probabilities of every token that might have been drawn
+    log_probs: torch.Tensor  # (B, T) float32: of those that were
 
 
 def distribution(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -109,8 +110,10 @@ class Policy(nn.Module):
             # Gumbel-max (Gumbel 1954): the argmax of logits + noise is a draw from their softmax. Drawn once, for all steps.
             noise = torch.empty(length, len(labels), vocabulary).exponential_(generator=generator).log_().neg_()
             tokens, logits = self._generate(labels, noise.mul_(temperature), prefix)
-            log_probs = gather(distribution(logits, temperature), tokens)
-        return Rollout(tokens.clone(), log_probs.clone())  # clones, because inference tensors can take no part in training
+            distributions = distribution(logits, temperature)
+            log_probs = gather(distributions, tokens)
+        # Clones, because inference tensors can take no part in training.
+        return Rollout(tokens.clone(), distributions.clone(), log_probs.clone())
 
     def label_inputs(self) -> list[nn.Parameter]:
         """The parameters through which a label enters: zero, hence equal for all labels, until labels are learned."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 
@@ -51,15 +51,19 @@ class RLStep:
 
 @dataclass(frozen=True)
 class Batch:
-    """The samples that a step learns from, with what stays fixed during its updates. N samples stand for all B drawn."""
+    """The samples that a step learns from, with what stays fixed during its updates. N stand for all that were drawn."""
 
     labels: torch.Tensor  # (N,)
     tokens: torch.Tensor  # (N, T)
     log_probs: torch.Tensor  # (N, T) of the sampler
     reference: torch.Tensor  # (N, T, V)
-    advantages: torch.Tensor  # (N,)
-    share: torch.Tensor  # (N,) how many drawn samples each stands for; sums to B
-    beta: float  # weight of the KL in this step
+    advantages: torch.Tensor  # (N, T) of the reward, less the price of the KL that a token leads to
+    share: torch.Tensor  # (N,) of the samples drawn that each stands for; sums to 1
+
+    def portions(self, size: int) -> Iterator[Batch]:
+        """The same, ``size`` samples at a time."""
+        for parts in zip(*(getattr(self, part.name).split(size) for part in fields(self)), strict=True):
+            yield Batch(*parts)
 
 
 def train(
@@ -108,20 +112,22 @@ def train(
                 advantages = algorithm.advantages(reward, running)  # (L, G)
                 running = config.memory * running + (1 - config.memory) * reward.mean().item()
                 chosen, share = select(advantages, config.keep or config.group, generator)
-                before = reference.log_probs(labels[chosen], rollout.tokens[chosen], config.temperature)
+                share = share / len(labels)
+                drawn, first = rollout.tokens[chosen], rollout.distributions[chosen]
+                before = scores(reference, labels[chosen], drawn, config.temperature)
+                price = config.beta_at(step) * ahead(exact_kl(first, before), share, len(config.digits))  # (N, T)
             batch = Batch(
-                **{"labels": labels[chosen], "tokens": rollout.tokens[chosen], "log_probs": rollout.log_probs[chosen]},
-                **{"reference": before, "advantages": advantages.flatten()[chosen], "share": share},
-                beta=config.beta_at(step),
+                **{"labels": labels[chosen], "tokens": drawn, "log_probs": rollout.log_probs[chosen], "reference": before},
+                **{"advantages": advantages.flatten()[chosen, None] - price, "share": share},
             )
-            first, cut, norm = update(policy, optimizers, algorithm, config, batch, interrupted)
+            cut, norm = update(policy, optimizers, algorithm, config, batch, config.beta_at(step), interrupted)
             if interrupted():
                 return
             with torch.no_grad():
                 for kept, parameter in zip(average, trained, strict=True):
                     kept.lerp_(parameter, 1 - min(config.average, (step + 1) / (step + 10)))
-                divergence = share @ exact_kl(first, before).sum(1) / len(labels)
-                sampled = share @ k3(batch.log_probs, gather(before, batch.tokens)).sum(1) / len(labels)
+                divergence = share @ exact_kl(first, before).sum(1)
+                sampled = share @ k3(batch.log_probs, gather(before, batch.tokens)).sum(1)
             yield RLStep(
                 step=step,
                 samples=(step + 1) * len(labels),
@@ -131,7 +137,7 @@ def train(
                 success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
                 kl=divergence.item(),
                 kl_k3=sampled.item(),
-                entropy=(share @ entropy(first).mean(1) / len(labels)).item(),
+                entropy=(share @ entropy(first).mean(1)).item(),
                 clip_fraction=cut,
                 gradient_norm=norm,
                 zero_variance=int(zero_variance(reward).sum()),
@@ -177,46 +183,58 @@ def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> t
     return (picked + group * torch.arange(digits)[:, None]).flatten(), share.flatten()
 
 
+def scores(policy: Policy, labels: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
+    """``policy.log_probs``, one portion after the other."""
+    parts = zip(labels.split(policy.portion), tokens.split(policy.portion), strict=True)
+    return torch.cat([policy.log_probs(*part, temperature) for part in parts])
+
+
+def ahead(kl: torch.Tensor, share: torch.Tensor, groups: int) -> torch.Tensor:
+    """(N, T) KL of each token's distribution to the KL that a token leads to, less its mean over the samples of a group."""
+    total = later(kl).view(groups, -1, kl.shape[1])  # (L, N / L, T)
+    share = share.view(groups, -1, 1)
+    return (total - (share * total).sum(1, keepdim=True) / share.sum(1, keepdim=True)).flatten(0, 1)
+
+
 def update(
     policy: Policy,
     optimizers: list[torch.optim.Optimizer],
     algorithm: Reinforce | GRPO,
     config: RLConfig,
     batch: Batch,
+    beta: float,
     interrupted: Callable[[], bool],
-) -> tuple[torch.Tensor, float, float]:
+) -> tuple[float, float]:
     """All updates from one batch, the first at least.
 
     Returns:
-        (N, T, V) log-probabilities before the first update, the share of tokens clipped, and the last gradient norm.
+        the share of tokens clipped, and the last gradient norm.
     """
-    first, clipped = None, []
+    clipped = []
+
+    def losses() -> Iterator[torch.Tensor]:
+        for part in batch.portions(policy.portion):
+            log_probs = policy.log_probs(part.labels, part.tokens, config.temperature)  # (N, T, V)
+            loss, cut = objective(log_probs, algorithm, part, beta)
+            clipped.append(cut.float().mean(1))
+            yield loss
+
     for _ in range(algorithm.updates):
-        log_probs = policy.log_probs(batch.labels, batch.tokens, config.temperature)  # (N, T, V)
-        if first is None:
-            first = log_probs.detach()
-        loss, cut = objective(log_probs, first, algorithm, config, batch)
-        _, norm = descend([loss], policy, optimizers, config, "training diverged")
-        clipped.append(cut)
+        _, norm = descend(losses(), policy, optimizers, config, "training diverged")
         if interrupted():
             break
-    return first, torch.stack(clipped).mean().item(), norm
+    return torch.cat(clipped).mean().item(), norm
 
 
 def objective(
-    log_probs: torch.Tensor, first: torch.Tensor, algorithm: Reinforce | GRPO, config: RLConfig, batch: Batch
+    log_probs: torch.Tensor, algorithm: Reinforce | GRPO, batch: Batch, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss whose negative gradient estimates that of E[reward] - beta * KL, and the share of tokens clipped.
+    """The loss whose negative gradient estimates that of E[reward] - beta * KL, and (N, T) bool where a token was clipped.
 
     Args:
-        log_probs: (N, T, V) of the policy now. first: the same before the first update, without gradient.
+        log_probs: (N, T, V) of the policy now.
     """
-    groups = len(config.digits)
-    ahead = later(exact_kl(first, batch.reference)).view(groups, -1, first.shape[1])  # (L, N / L, T)
-    share = batch.share.view(groups, -1, 1)
-    ahead = (ahead - (share * ahead).sum(1, keepdim=True) / share.sum(1, keepdim=True)).flatten(0, 1)
-    advantages = batch.advantages[:, None] - batch.beta * ahead  # (N, T)
     log_ratio = gather(log_probs, batch.tokens) - batch.log_probs
-    surrogate, cut = algorithm.surrogate(log_ratio, advantages)
+    surrogate, cut = algorithm.surrogate(log_ratio, batch.advantages)
     kl = exact_kl(log_probs, batch.reference)
-    return -(batch.share @ (surrogate - batch.beta * kl).sum(1)) / batch.share.sum(), cut.float().mean()
+    return -(batch.share @ (surrogate - beta * kl).sum(1)), cut

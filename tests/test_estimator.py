@@ -13,7 +13,7 @@ from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, z
 from core.policies import gather
 from core.recipes import RLConfig
 from core.rewards import Rewards
-from core.rl import Batch, objective, select, train
+from core.rl import Batch, ahead, objective, select, train
 
 PICTURES = every_picture(4, 2)
 LABELS = torch.full((16,), 1)
@@ -37,10 +37,11 @@ def exact_gradient(policy, reference, beta):
 def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     log_probs = policy.log_probs(LABELS[: len(pictures)], pictures, config.temperature)
     before = reference.log_probs(LABELS[: len(pictures)], pictures, config.temperature).detach()
-    taken = gather(log_probs.detach(), pictures)
-    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share, config.beta)
-    loss, cut = objective(log_probs, log_probs.detach(), algorithm, config, batch)
-    assert cut == 0  # the ratio is 1 before the first update, so nothing is clipped
+    taken, share = gather(log_probs.detach(), pictures), share / share.sum()
+    advantages = advantages[:, None] - config.beta * ahead(exact_kl(log_probs.detach(), before), share, groups=1)
+    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share)
+    loss, cut = objective(log_probs, algorithm, batch, config.beta)
+    assert not cut.any()  # the ratio is 1 before the first update, so nothing is clipped
     return -gradient(policy, loss)
 
 
