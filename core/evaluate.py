@@ -25,7 +25,7 @@ from core.data import DataError
 from core.memory import keep_memory
 from core.metrics import interval
 from core.recipes import STARTS, find_recipe
-from core.stages import Place, run_folder
+from core.stages import AVERAGED, Place, run_folder
 from core.yardstick import SAMPLES, SEED, Yardstick
 
 # Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
@@ -75,9 +75,11 @@ def jobs(place: Place) -> list[Job]:
             found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
         for algorithm in ("reinforce", "grpo"):
             digits = getattr(settings, algorithm)[1].digits
-            for seed in range(100):
-                name = run_folder(task, algorithm, seed)
+            for name in place.runs(task, algorithm):
                 found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
+        if settings.averaged:
+            name = f"{task}/{AVERAGED}"
+            found.append(Job(f"{task}: GRPO, seeds averaged", recipe.name, name, start, settings.grpo[1].digits))
         for name in settings.ablations:
             row = f"{task}: GRPO paid for {name}"
             found.append(Job(row, recipe.name, run_folder(task, f"grpo-{name}", 0), start, settings.grpo[1].digits))

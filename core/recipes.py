@@ -121,6 +121,17 @@ class ForesightConfig:
 
 
 @dataclass(frozen=True)
+class Average:
+    """The mean of the weights of several runs, see core.stages.average_stage."""
+
+    reach: float = 1.0  # how far from where RL began, along the way to the mean: means are shorter than what they are of
+    guidance: float = 1.0
+
+    def __post_init__(self):
+        check_fields(self, reach=(0, 10), guidance=(1, 100))
+
+
+@dataclass(frozen=True)
 class Task:
     """How each algorithm is run from a task's start (see STARTS): same start, same number of samples."""
 
@@ -130,6 +141,7 @@ class Task:
     ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
     guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
+    averaged: Average | None = None  # of GRPO's seeds, kept beside them
     foresight: ForesightConfig | None = None  # comes before RL, for both algorithms; the KL is to the start all the same
 
 
@@ -217,7 +229,10 @@ RECIPES = {
             tasks=_tasks(
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
                 steer=RLConfig(steps=240, group=48, lr=1.2e-4, label_lr=12, beta=0.07, average=0.97),
-                of_steer={"updates": 1, "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
+                of_steer={
+                    **{"updates": 1, "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
+                    "averaged": Average(reach=1.2, guidance=1.1),
+                },
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
