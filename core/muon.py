@@ -55,7 +55,9 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
-                mean = state.setdefault("mean", torch.zeros_like(parameter))
+                if not state:
+                    state["mean"] = torch.zeros_like(parameter)
+                mean = state["mean"]
                 mean.lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(mean, group["momentum"])
                 parts = self.parts[parameter]

@@ -25,7 +25,11 @@ class Rollout:
 
     tokens: torch.Tensor  # (B, T) int64
     distributions: torch.Tensor  # (B, T, V) float32: log-probabilities of every token that might have been drawn
-    log_probs: torch.Tensor  # (B, T) float32: of those that were
+
+    @property
+    def log_probs(self) -> torch.Tensor:
+        """(B, T) float32: of the tokens that were drawn."""
+        return gather(self.distributions, self.tokens)
 
 
 def distribution(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -111,9 +115,8 @@ class Policy(nn.Module):
             noise = torch.empty(length, len(labels), vocabulary).exponential_(generator=generator).log_().neg_()
             tokens, logits = self._generate(labels, noise.mul_(temperature), prefix)
             distributions = distribution(logits, temperature)
-            log_probs = gather(distributions, tokens)
         # Clones, because inference tensors can take no part in training.
-        return Rollout(tokens.clone(), distributions.clone(), log_probs.clone())
+        return Rollout(tokens.clone(), distributions.clone())
 
     def label_inputs(self) -> list[nn.Parameter]:
         """The parameters through which a label enters: zero, hence equal for all labels, until labels are learned."""

@@ -115,18 +115,18 @@ def train(
                 share = share / len(labels)
                 drawn, first = rollout.tokens[chosen], rollout.distributions[chosen]
                 before = scores(reference, labels[chosen], drawn, config.temperature)
-                price = config.beta_at(step) * ahead(exact_kl(first, before), share, len(config.digits))  # (N, T)
+                beta, kl = config.beta_at(step), exact_kl(first, before)  # (N, T)
+                price = beta * ahead(kl, share, len(config.digits))  # (N, T)
             batch = Batch(
-                **{"labels": labels[chosen], "tokens": drawn, "log_probs": rollout.log_probs[chosen], "reference": before},
+                **{"labels": labels[chosen], "tokens": drawn, "log_probs": gather(first, drawn), "reference": before},
                 **{"advantages": advantages.flatten()[chosen, None] - price, "share": share},
             )
-            cut, norm = update(policy, optimizers, algorithm, config, batch, config.beta_at(step), interrupted)
+            cut, norm = update(policy, optimizers, algorithm, config, batch, beta, interrupted)
             if interrupted():
                 return
             with torch.no_grad():
                 for kept, parameter in zip(average, trained, strict=True):
                     kept.lerp_(parameter, 1 - min(config.average, (step + 1) / (step + 10)))
-                divergence = share @ exact_kl(first, before).sum(1)
                 sampled = share @ k3(batch.log_probs, gather(before, batch.tokens)).sum(1)
             yield RLStep(
                 step=step,
@@ -135,7 +135,7 @@ def train(
                 reward=reward.mean().item(),
                 terms={name: value.mean().item() for name, value in terms.items()},
                 success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
-                kl=divergence.item(),
+                kl=(share @ kl.sum(1)).item(),
                 kl_k3=sampled.item(),
                 entropy=(share @ entropy(first).mean(1)).item(),
                 clip_fraction=cut,
