@@ -41,6 +41,7 @@ class GRPO:
     updates: int = 2  # from the same samples
     low: float = 0.2
     high: float = 0.2
+    critic: bool = False  # spare each token what foresight's critic saw coming before it; see core.baseline
 
     def __post_init__(self):
         check_fields(self, updates=(1, 100), low=(0, 1), high=(0, 100))

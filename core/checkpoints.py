@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
+from core.foresight import Critic
 from core.patches import PatchTokenizer
 from core.policies import LSTMPolicy, Policy
 from core.tokenizers import PixelTokenizer
@@ -43,6 +44,7 @@ BUILDERS = {
     "tokenizer": PatchTokenizer,
     "classifier": DigitClassifier,
     "judge": Judge,
+    "critic": lambda of, **shape: Critic(build(of, shape)),
 }
 
 
@@ -185,6 +187,11 @@ def load_classifier(recipe: str | Path, root: Path = ROOT) -> Classifier:
 def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
     """The judge that measures success in a recipe."""
     return load(locate(f"{recipe}/judge", root), ("judge",))
+
+
+def load_critic(recipe: str | Path, task: str, root: Path = ROOT) -> Critic:
+    """What foresight learned of a task's start: how its pictures end."""
+    return load(locate(f"{recipe}/{task}/critic", root), ("critic",))
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

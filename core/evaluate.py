@@ -25,7 +25,7 @@ from core.data import DataError
 from core.memory import keep_memory
 from core.metrics import interval
 from core.recipes import STARTS, find_recipe
-from core.stages import AVERAGED, Place, run_folder
+from core.stages import AVERAGED, Place
 from core.yardstick import SAMPLES, SEED, Yardstick
 
 # Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
@@ -80,9 +80,9 @@ def jobs(place: Place) -> list[Job]:
         if settings.averaged:
             name = f"{task}/{AVERAGED}"
             found.append(Job(f"{task}: GRPO, seeds averaged", recipe.name, name, start, settings.grpo[1].digits))
-        for name in settings.ablations:
-            row = f"{task}: GRPO paid for {name}"
-            found.append(Job(row, recipe.name, run_folder(task, f"grpo-{name}", 0), start, settings.grpo[1].digits))
+        for ablation, other in settings.ablations.items():
+            for name in place.runs(task, f"grpo-{ablation}"):
+                found.append(Job(f"{task}: GRPO {other.says}", recipe.name, name, start, settings.grpo[1].digits))
     return [job for job in found if not job.name or (place.root / job.recipe / job.name / "config.json").is_file()]
 
 

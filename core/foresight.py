@@ -49,20 +49,24 @@ class ForesightStep:
 class Critic(nn.Module):
     """p(end | tokens so far, next token), for every value of the next token: the reference's network with another head."""
 
-    def __init__(self, reference: Policy, ends: torch.Tensor):
+    def __init__(self, reference: Policy):
         """
         Args:
             reference: pretrained without labels; its network is where the critic starts.
-            ends: (ENDS,) how often each end occurs: what the critic foresees before it has learned anything.
         """
         super().__init__()
         self.trunk = copy.deepcopy(reference)
         self.portion = reference.portion
         self.values = reference.tokenizer.vocabulary
         self.weight = nn.Parameter(torch.zeros(self.values, ENDS, reference.head.in_features))
-        self.bias = nn.Parameter((ends.float() / ends.sum()).clamp(min=1e-4).log().repeat(self.values, 1))
+        self.bias = nn.Parameter(torch.zeros(self.values, ENDS))
         for unused in (*self.trunk.label_inputs(), *self.trunk.head.parameters()):
             unused.requires_grad_(False)
+
+    @torch.no_grad()
+    def expect(self, ends: torch.Tensor) -> None:
+        """(ENDS,) how often each end occurs: what it foresees everywhere before it has learned anything."""
+        self.bias.copy_((ends.float() / ends.sum()).clamp(min=1e-4).log())
 
     def matrices(self) -> list[tuple[nn.Parameter, int]]:
         """As a policy's: what Muon may train."""
@@ -103,12 +107,18 @@ def conditioned(chances: torch.Tensor, leads: torch.Tensor) -> torch.Tensor:
 
 
 def foresight(
-    policy: Policy, reference: Policy, classifier: Classifier, config: ForesightConfig, generator: torch.Generator
+    policy: Policy,
+    critic: Critic,
+    reference: Policy,
+    classifier: Classifier,
+    config: ForesightConfig,
+    generator: torch.Generator,
 ) -> Iterator[ForesightStep]:
-    """Train ``policy`` in place, one record a step.
+    """Train ``critic`` and then ``policy`` in place, one record a step.
 
     Args:
-        policy: what learns; starts equal to the reference.
+        policy: what learns to draw; starts equal to the reference.
+        critic: what learns how pictures end; starts from the reference.
         reference: frozen, pretrained without labels; draws the pictures.
         classifier: reads them.
         config: see ForesightConfig.
@@ -133,7 +143,7 @@ def foresight(
     sure = (ends < LABELS).nonzero().flatten()
     if not len(sure):
         raise ValueError(f"the classifier is sure of none of {len(tokens)} pictures; lower sure (now {config.sure}).")
-    critic = Critic(reference, ends.bincount(minlength=ENDS))
+    critic.expect(ends.bincount(minlength=ENDS))
 
     def surprise(part):
         with fast_products():

@@ -132,13 +132,22 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """GRPO with one thing other than its task has it."""
+
+    says: str  # what, in a few words that follow "GRPO"
+    rewards: dict[str, float] | None = None
+    grpo: GRPO | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """How each algorithm is run from a task's start (see STARTS): same start, same number of samples."""
 
     reinforce: tuple[Reinforce, RLConfig]
     grpo: tuple[GRPO, RLConfig]
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})
-    ablations: dict[str, dict[str, float]] = field(default_factory=dict)  # other rewards for GRPO, by name
+    ablations: dict[str, Ablation] = field(default_factory=dict)
     guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
     averaged: Average | None = None  # of GRPO's seeds, kept beside them
@@ -175,11 +184,11 @@ def _tasks(
 ) -> dict[str, Task]:
     """The three tasks, each with the same configuration, hence the same samples, for both algorithms.
 
-    ``of_steer`` and ``of_refine`` are further fields of those tasks, and ``updates``, GRPO's from the same samples.
+    ``of_steer`` and ``of_refine`` are further fields of those tasks, ``grpo`` among them where it is not GRPO's default.
     """
 
-    def task(config: RLConfig, updates: int = 2, **more) -> Task:
-        return Task((Reinforce(baseline="none"), config), (GRPO(updates=updates), config), **more)
+    def task(config: RLConfig, grpo: GRPO | None = None, **more) -> Task:
+        return Task((Reinforce(baseline="none"), config), (grpo or GRPO(), config), **more)
 
     return {"steer": task(steer, **of_steer or {}), "refine": task(refine, **of_refine or {}), "scratch": task(scratch)}
 
@@ -230,15 +239,16 @@ RECIPES = {
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
                 steer=RLConfig(steps=240, group=48, lr=1.2e-4, label_lr=12, beta=0.07, average=0.97),
                 of_steer={
-                    **{"updates": 1, "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
+                    **{"grpo": GRPO(updates=1), "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
                     "averaged": Average(reach=1.2, guidance=1.1),
                 },
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
                     "ablations": {
-                        **{"coherence": {"coherence": 1.0}, "realism": {"realism": 1.0}},
-                        **{"all": {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}},
+                        "coherence": Ablation("paid for coherence", {"coherence": 1.0}),
+                        "realism": Ablation("paid for realism", {"realism": 1.0}),
+                        "all": Ablation("paid for all", {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}),
                     },
                     **{"guidances": (1.5, 2.0, 3.0, 4.0), "guidance": 1.15},
                 },
@@ -257,12 +267,16 @@ RECIPES = {
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
                 scratch=RLConfig(steps=10, group=16, lr=2e-3, beta=0.0),
                 of_steer={
+                    "grpo": GRPO(critic=True),
                     "foresight": ForesightConfig(
                         **{"pictures": 2000, "sure": 0.5, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
                         **{"steps": 40, "lr": 2e-3, "warmup": 5},
-                    )
+                    ),
                 },
-                of_refine={"ablations": {"realism": {"realism": 1.0}}, "guidances": (2.0,), "guidance": 1.5},
+                of_refine={
+                    "ablations": {"realism": Ablation("paid for realism", {"realism": 1.0})},
+                    **{"guidances": (2.0,), "guidance": 1.5},
+                },
             ),
         ),
         # The course guide's own script, as it stands but for its estimator: it left out the first pixel's log-probability.

@@ -6,9 +6,10 @@ Both maximise  E[reward] - beta * KL(policy || reference)  over whole pictures, 
 * GRPO (Shao et al. 2024; AR-GRPO brings it to pictures) compares each sample with the others drawn for the same label, and
   makes several updates from the same samples within a trust region.
 
-Left out on purpose: a learned value function (the group replaces it), and TRL's and the paper's k3 gradient: with V values
-a token the KL is summed exactly. That sum covers a token's own distribution; the KL that it leads to later is charged to it
-through its advantage. Together they are the gradient of the KL of whole pictures (tests/test_estimator.py proves it).
+Left out on purpose: a value function that is learned along (the group replaces it; where foresight has left a critic, that
+one may help, see core.baseline), and TRL's and the paper's k3 gradient: with V values a token the KL is summed exactly. That
+sum covers a token's own distribution; the KL that it leads to later is charged to it through its advantage. Together they
+are the gradient of the KL of whole pictures (tests/test_estimator.py proves it).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from dataclasses import dataclass, field, fields
 import torch
 
 from core.algorithms import GRPO, Reinforce
+from core.baseline import Foreseen
 from core.classifiers import Classifier, predict
 from core.descent import descend, make_optimizers, set_rates
+from core.foresight import Critic
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
 from core.policies import Policy, gather
 from core.recipes import RLConfig
@@ -57,7 +60,7 @@ class Batch:
     tokens: torch.Tensor  # (N, T)
     log_probs: torch.Tensor  # (N, T) of the sampler
     reference: torch.Tensor  # (N, T, V)
-    advantages: torch.Tensor  # (N, T) of the reward, less the price of the KL that a token leads to
+    advantages: torch.Tensor  # (N, T) of the reward, less what was foreseen and the price of the KL that a token leads to
     share: torch.Tensor  # (N,) of the samples drawn that each stands for; sums to 1
 
     def portions(self, size: int) -> Iterator[Batch]:
@@ -75,6 +78,7 @@ def train(
     config: RLConfig,
     generator: torch.Generator,
     interrupted: Callable[[], bool] = lambda: False,
+    critic: Critic | None = None,
 ) -> Iterator[RLStep]:
     """Train ``policy`` in place, one record a step. Exhausted, closed or interrupted, it holds the weights that are kept.
 
@@ -90,7 +94,9 @@ def train(
         config: see RLConfig.
         generator: where all randomness comes from.
         interrupted: asked several times within a step; once true, training ends without finishing that step.
+        critic: foresight's; where given, no token is praised or blamed for what it foresaw (core.baseline).
     """
+    foreseen = Foreseen(critic, config.memory) if critic else None
     optimizers = make_optimizers(policy, config.lr, config.label_lr)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
@@ -111,16 +117,15 @@ def train(
                 running = reward.mean().item() if running is None else running
                 advantages = algorithm.advantages(reward, running)  # (L, G)
                 running = config.memory * running + (1 - config.memory) * reward.mean().item()
+                guess = foreseen(labels, rollout.tokens, advantages) if foreseen else torch.zeros(len(labels), 1)  # (B, T)
                 chosen, share = select(advantages, config.keep or config.group, generator)
                 share = share / len(labels)
                 drawn, first = rollout.tokens[chosen], rollout.distributions[chosen]
                 before = scores(reference, labels[chosen], drawn, config.temperature)
                 beta, kl = config.beta_at(step), exact_kl(first, before)  # (N, T)
                 price = beta * ahead(kl, share, len(config.digits))  # (N, T)
-            batch = Batch(
-                **{"labels": labels[chosen], "tokens": drawn, "log_probs": gather(first, drawn), "reference": before},
-                **{"advantages": advantages.flatten()[chosen, None] - price, "share": share},
-            )
+                worth = (advantages.flatten()[:, None] - guess)[chosen] - price  # (N, T)
+            batch = Batch(labels[chosen], drawn, gather(first, drawn), before, worth, share)
             cut, norm = update(policy, optimizers, algorithm, config, batch, beta, interrupted)
             if interrupted():
                 return

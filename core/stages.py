@@ -16,7 +16,7 @@ import torch
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.data import halves, load_mnist, resize
-from core.foresight import CHUNK, ForesightStep, foresight
+from core.foresight import CHUNK, Critic, ForesightStep, foresight
 from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, ClassifierConfig, ForesightConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
@@ -169,11 +169,12 @@ def pretrain_stage(
 
 
 def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int = 0) -> Progress:
-    """Learn what labels mean from a task's start, and save what its RL begins with. Needs no MNIST."""
+    """Learn what labels mean from a task's start, and save what its RL begins with, and the critic. Needs no MNIST."""
     reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
+    critic, classifier = Critic(reference), place.classifier()
     total = math.ceil(config.pictures / CHUNK) + config.critic_steps + config.steps
     curve = []
-    for record in foresight(policy, reference, place.classifier(), config, torch.Generator().manual_seed(seed)):
+    for record in foresight(policy, critic, reference, classifier, config, torch.Generator().manual_seed(seed)):
         if record.step % 10 == 0:
             curve.append(curve_point(record))
         note = f"{record.samples:,} pictures drawn" if record.part == "drawing" else f"{record.part}, loss {record.loss:.3f}"
@@ -182,7 +183,9 @@ def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int 
         **{"recipe": place.recipe.name, "task": task, "seed": seed, "samples": record.samples},
         **{"config": dataclasses.asdict(config), "seconds": round(record.seconds, 1)},
     }
-    checkpoints.save(place.folder(place.beginning(task)), policy, place.recipe.kind, place.shape, about, curve)
+    kind = place.recipe.kind
+    checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind}, about)
+    checkpoints.save(place.folder(place.beginning(task)), policy, kind, place.shape, about, curve)
 
 
 def rl_stage(
@@ -196,15 +199,17 @@ def rl_stage(
 ) -> Progress:
     """Train a task's start by ``algorithm`` and save the result beside the start, or in ``out``.
 
-    Needs no MNIST: rewards are all it learns from. ``ablation`` names other rewards than the task's, from its ``ablations``.
+    Needs no MNIST: rewards are all it learns from. ``ablation`` names one of the task's, which may have rewards of its own.
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
     policy = place.policy(place.beginning(task))
-    weights = recipe.tasks[task].ablations[ablation] if ablation else recipe.tasks[task].rewards
-    rewards = Rewards(place.classifier(), reference, weights)
+    settings = recipe.tasks[task]
+    weights = (settings.ablations[ablation].rewards if ablation else None) or settings.rewards
+    rewards, generator = Rewards(place.classifier(), reference, weights), torch.Generator().manual_seed(seed)
+    critic = checkpoints.load_critic(recipe.name, task, place.root) if getattr(algorithm, "critic", False) else None
     curve = []
-    steps = train(policy, reference, rewards, place.judge(), algorithm, config, torch.Generator().manual_seed(seed))
+    steps = train(policy, reference, rewards, place.judge(), algorithm, config, generator, critic=critic)
     for record in steps:
         curve.append(curve_point(record))
         yield record.step + 1, config.steps, f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
@@ -215,7 +220,7 @@ def rl_stage(
     }
     name = f"{algorithm.name}-{ablation}" if ablation else algorithm.name
     folder = Path(out) if out else place.folder(run_folder(task, name, seed))
-    checkpoints.save(folder, policy, recipe.kind, place.shape_of(recipe.tasks[task].guidance), about, curve)
+    checkpoints.save(folder, policy, recipe.kind, place.shape_of(settings.guidance), about, curve)
 
 
 def average_stage(place: Place, task: str) -> Progress:

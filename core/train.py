@@ -112,8 +112,13 @@ def plan(stage: str, options: dict[str, str]):
 
     def reinforced(task, name, seed, out=None, ablation=""):
         algorithm, config = getattr(recipe.tasks[task], name)
+        title = f"{name} {task}" + f" seed {seed}" * (seed > 0)
+        if ablation:
+            other = recipe.tasks[task].ablations[ablation]
+            algorithm, title = other.grpo or algorithm, f"{title} {other.says}"
         algorithm, config = change(algorithm, options), change(config, options)
-        title = f"{name} {task}" + f" seed {seed}" * (seed > 0) + f" paid for {ablation}" * bool(ablation)
+        if getattr(algorithm, "critic", False) and recipe.tasks[task].foresight is None:
+            raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, f"{name}-{ablation}" if ablation else name, seed))
         wave = FORESEEN if recipe.tasks[task].foresight else RUNS
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)

@@ -38,7 +38,9 @@ def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     log_probs = policy.log_probs(LABELS[: len(pictures)], pictures, config.temperature)
     before = reference.log_probs(LABELS[: len(pictures)], pictures, config.temperature).detach()
     taken, share = gather(log_probs.detach(), pictures), share / share.sum()
-    advantages = advantages[:, None] - config.beta * ahead(exact_kl(log_probs.detach(), before), share, groups=1)
+    advantages = advantages.view(len(pictures), -1) - config.beta * ahead(
+        exact_kl(log_probs.detach(), before), share, groups=1
+    )
     batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share)
     loss, cut = objective(log_probs, algorithm, batch, config.beta)
     assert not cut.any()  # the ratio is 1 before the first update, so nothing is clipped

@@ -41,7 +41,8 @@ def test_bayes_token_by_token_is_bayes_over_whole_pictures():
 
 def test_the_critic_says_the_same_of_the_token_taken_and_of_every_token_possible(kind):
     policy = make_policy(kind, size=3, levels=3)
-    critic = Critic(policy, torch.arange(1, ENDS + 1))
+    critic = Critic(policy)
+    critic.expect(torch.arange(1, ENDS + 1))
     torch.nn.init.normal_(critic.weight, generator=torch.Generator().manual_seed(0))
     tokens = torch.randint(3, (5, 9), generator=torch.Generator().manual_seed(1))
     taken = critic.taken(tokens)  # (5, 9, ENDS)
@@ -52,7 +53,7 @@ def test_the_critic_says_the_same_of_the_token_taken_and_of_every_token_possible
 
 
 def test_what_the_critic_says_of_a_token_does_not_depend_on_later_ones(kind):
-    critic = Critic(make_policy(kind, size=3, levels=3), torch.ones(ENDS))
+    critic = Critic(make_policy(kind, size=3, levels=3))
     torch.nn.init.normal_(critic.weight, generator=torch.Generator().manual_seed(0))
     tokens = torch.randint(3, (4, 9), generator=torch.Generator().manual_seed(1))
     changed = tokens.clone()
@@ -68,7 +69,8 @@ def test_a_policy_without_labels_learns_them_and_stays_close(kind):
             for parameter in one.label_inputs():
                 parameter.zero_()
     config = ForesightConfig(critic_steps=150, steps=200, **SMALL)
-    parts = [record.part for record in foresight(policy, reference, Corner(), config, torch.Generator().manual_seed(0))]
+    critic, generator = Critic(reference), torch.Generator().manual_seed(0)
+    parts = [record.part for record in foresight(policy, critic, reference, Corner(), config, generator)]
     assert parts == ["drawing"] * 8 + ["critic"] * 150 + ["policy"] * 200
     labels = torch.arange(2).repeat(1000)
     tokens = policy.sample(labels, generator=torch.Generator().manual_seed(1)).tokens
@@ -83,5 +85,5 @@ def test_pictures_that_say_nothing_are_refused_in_words():
     reference, policy = (make_policy("transformer") for _ in range(2))
     config = ForesightConfig(pictures=500, sure=0.999, critic_steps=1, steps=1)
     with pytest.raises(ValueError, match=r"sure of none of 500 pictures; lower sure \(now 0.999\)"):
-        list(foresight(policy, reference, Brightness(), config, torch.Generator().manual_seed(0)))
+        list(foresight(policy, Critic(reference), reference, Brightness(), config, torch.Generator().manual_seed(0)))
     assert LABELS == ENDS - 1
