@@ -10,7 +10,6 @@ import torch
 
 from core.muon import Muon
 from core.policies import Policy
-from core.recipes import ForesightConfig, PretrainConfig, RLConfig
 
 
 def make_optimizers(model: Policy, lr: float, label_lr: float = 1.0, matrix_lr: float = 0.0) -> list[torch.optim.Optimizer]:
@@ -60,10 +59,10 @@ def descend(
     losses: Iterable[torch.Tensor],
     policy: Policy,
     optimizers: list[torch.optim.Optimizer],
-    config: ForesightConfig | PretrainConfig | RLConfig,
+    clip: float,
     failure: str,
 ) -> tuple[float, float]:
-    """Update the policy by the gradient of the losses' sum, limited to a norm of ``config.clip``.
+    """Update the policy by the gradient of the losses' sum, limited to a norm of ``clip``.
 
     Args:
         losses: made one after the other, so that only one at a time needs its activations kept (see Policy.portion).
@@ -72,16 +71,16 @@ def descend(
         the sum, and the gradient's norm before it was limited.
 
     Raises:
-        FloatingPointError: the gradient is not finite, and nothing was updated; ``failure`` begins the sentence.
+        FloatingPointError: the gradient is not finite, and nothing was updated; ``failure`` is the sentence.
     """
     policy.zero_grad(set_to_none=True)
     total = 0.0
     for loss in losses:
         loss.backward()
         total += loss.item()
-    norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
+    norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), clip)
     if not torch.isfinite(norm):
-        raise FloatingPointError(f"{failure}; lower lr (now {config.lr}).")
+        raise FloatingPointError(failure)
     for optimizer in optimizers:
         optimizer.step()
     return total, norm.item()

@@ -159,9 +159,9 @@ def foresight(
         return exact_kl(wanted, drawn).sum(1)
 
     everything = torch.arange(len(tokens))
-    for loss, norm in _learn(critic, everything, surprise, config, config.critic_steps, config.critic_lr, generator):
+    for loss, norm in _learn(critic, everything, surprise, config, config.critic_steps, "critic_lr", generator):
         yield record("critic", loss, norm)
-    for loss, norm in _learn(policy, sure, gap, config, config.steps, config.lr, generator):
+    for loss, norm in _learn(policy, sure, gap, config, config.steps, "lr", generator):
         yield record("policy", loss, norm)
 
 
@@ -171,13 +171,18 @@ def _learn(
     loss: Callable[[torch.Tensor], torch.Tensor],
     config: ForesightConfig,
     steps: int,
-    lr: float,
+    rate: str,
     generator: torch.Generator,
 ) -> Iterator[tuple[float, float]]:
-    """Minimise the mean of ``loss``, which takes indices and returns (N,), over ``pictures``; yields it and the norm."""
+    """Minimise the mean of ``loss``, which takes indices and returns (N,), over ``pictures``; yields it and the norm.
+
+    ``rate`` names Adam's learning rate in the configuration.
+    """
+    lr = getattr(config, rate)
     optimizers = make_optimizers(model, lr, config.label_lr, lr * config.matrix_lr)
     for step in range(steps):
         set_rates(optimizers, cosine(step, steps, config.warmup))
         picked = pictures[torch.randint(len(pictures), (config.batch,), generator=generator)]
         losses = (loss(part).sum() / config.batch for part in picked.split(model.portion))
-        yield descend(losses, model, optimizers, config, f"training diverged at step {step}")
+        failure = f"training diverged at step {step}; lower {rate.replace('_', '-')} (now {lr})."
+        yield descend(losses, model, optimizers, config.clip, failure)

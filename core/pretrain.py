@@ -62,7 +62,8 @@ def pretrain(
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
             losses = (part / len(batch) for part in surprises(policy, known, batch))
-            nll, norm = descend(losses, policy, optimizers, config, f"pretraining diverged at step {step}")
+            failure = f"pretraining diverged at step {step}; lower lr (now {config.lr})."
+            nll, norm = descend(losses, policy, optimizers, config.clip, failure)
             yield PretrainStep(step, nll, norm, time.perf_counter() - started)
     finally:
         for parameter in policy.label_inputs():

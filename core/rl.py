@@ -225,7 +225,7 @@ def update(
             yield loss
 
     for _ in range(algorithm.updates):
-        _, norm = descend(losses(), policy, optimizers, config, "training diverged")
+        _, norm = descend(losses(), policy, optimizers, config.clip, f"training diverged; lower lr (now {config.lr}).")
         if interrupted():
             break
     return torch.cat(clipped).mean().item(), norm

@@ -4,7 +4,7 @@ import pytest
 import torch
 from toys import make_policy
 
-from core.descent import fast_products, make_optimizers, set_rates
+from core.descent import descend, fast_products, make_optimizers, set_rates
 from core.muon import Muon, orthogonal
 
 
@@ -52,6 +52,15 @@ def test_every_parameter_learns_once_and_at_its_own_rate():
     assert all(rates[id(parameter)] == pytest.approx(2.5e-3) for parameter in policy.label_inputs())
     assert all(rates[id(matrix)] == pytest.approx(1e-3) for matrix, _ in policy.matrices())
     assert rates[id(policy.head.weight)] == pytest.approx(5e-4)
+
+
+def test_a_gradient_that_is_no_number_updates_nothing():
+    policy = make_policy("lstm")
+    before = [parameter.detach().clone() for parameter in policy.parameters()]
+    losses = [parameter.sum() * float("nan") for parameter in policy.parameters()]
+    with pytest.raises(FloatingPointError, match=r"it diverged; lower lr"):
+        descend(losses, policy, make_optimizers(policy, lr=1.0), 1.0, "it diverged; lower lr.")
+    assert all(torch.equal(one, other) for one, other in zip(before, policy.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name, native", [("amx_bf16", True), ("avx512_bf16", True), ("avx2", False)])
