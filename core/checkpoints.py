@@ -127,10 +127,15 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     return model.eval()
 
 
+def exists(folder: str | Path) -> bool:
+    """Whether a folder holds a checkpoint."""
+    return (Path(folder) / "config.json").is_file()
+
+
 def read_config(folder: str | Path) -> dict:
     """The config.json of a checkpoint. Raises CheckpointError where there is none, or it is of another format."""
     path = Path(folder) / "config.json"
-    if not path.is_file():
+    if not exists(folder):
         raise CheckpointError(f"{path} is missing: no checkpoint in this folder.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -147,7 +152,7 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
     if not name or "\0" in name:
         raise CheckpointError(f"{name!r} is no name of a checkpoint.")
     inside = (root / name).resolve()
-    if inside.is_relative_to(root.resolve()) and (inside / "config.json").is_file():
+    if inside.is_relative_to(root.resolve()) and exists(inside):
         return inside
     if Path(name).is_dir():
         return Path(name)

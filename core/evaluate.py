@@ -25,7 +25,7 @@ from core.data import DataError
 from core.memory import keep_memory
 from core.metrics import interval
 from core.recipes import STARTS, find_recipe
-from core.stages import AVERAGED, Place
+from core.stages import Place
 from core.yardstick import SAMPLES, SEED, Yardstick
 
 # Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
@@ -67,7 +67,7 @@ def jobs(place: Place) -> list[Job]:
     for task, settings in recipe.tasks.items():
         start = STARTS[task]
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
-        row, name = f"{task}: start", place.beginning(task)
+        row, name = f"{task}: start", recipe.beginning(task)
         if settings.foresight:
             row = f"{task}: before RL (foresight)"
             found.append(Job(row, recipe.name, name, start))
@@ -77,13 +77,10 @@ def jobs(place: Place) -> list[Job]:
             digits = getattr(settings, algorithm)[1].digits
             for name in place.runs(task, algorithm):
                 found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
-        if settings.averaged:
-            name = f"{task}/{AVERAGED}"
-            found.append(Job(f"{task}: GRPO, seeds averaged", recipe.name, name, start, settings.grpo[1].digits))
         for ablation, other in settings.ablations.items():
             for name in place.runs(task, f"grpo-{ablation}"):
                 found.append(Job(f"{task}: GRPO {other.says}", recipe.name, name, start, settings.grpo[1].digits))
-    return [job for job in found if not job.name or (place.root / job.recipe / job.name / "config.json").is_file()]
+    return [job for job in found if not job.name or checkpoints.exists(place.root / job.recipe / job.name)]
 
 
 _yardstick: Yardstick | None = None  # one a worker process

@@ -121,17 +121,6 @@ class ForesightConfig:
 
 
 @dataclass(frozen=True)
-class Average:
-    """The mean of the weights of several runs, see core.stages.average_stage."""
-
-    reach: float = 1.0  # how far from where RL began, along the way to the mean: means are shorter than what they are of
-    guidance: float = 1.0
-
-    def __post_init__(self):
-        check_fields(self, reach=(0, 10), guidance=(1, 100))
-
-
-@dataclass(frozen=True)
 class Ablation:
     """GRPO with one thing other than its task has it."""
 
@@ -150,7 +139,6 @@ class Task:
     ablations: dict[str, Ablation] = field(default_factory=dict)
     guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
-    averaged: Average | None = None  # of GRPO's seeds, kept beside them
     foresight: ForesightConfig | None = None  # comes before RL, for both algorithms; the KL is to the start all the same
 
 
@@ -177,6 +165,10 @@ class Recipe:
         if self.tokenizer is None:
             return {"size": self.size, "levels": self.levels}
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
+
+    def beginning(self, task: str) -> str:
+        """The policy that a task's RL begins with: its start, or what foresight made of it."""
+        return f"{task}/foresight" if self.tasks[task].foresight else STARTS[task]
 
 
 def _tasks(
@@ -239,8 +231,8 @@ RECIPES = {
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
                 steer=RLConfig(steps=240, group=48, lr=1.2e-4, label_lr=12, beta=0.07, average=0.97),
                 of_steer={
-                    **{"grpo": GRPO(updates=1), "foresight": ForesightConfig(), "guidances": (2.0,), "guidance": 1.25},
-                    "averaged": Average(reach=1.2, guidance=1.1),
+                    **{"grpo": GRPO(updates=1, critic=True), "foresight": ForesightConfig(), "guidances": (2.0,)},
+                    **{"ablations": {"group": Ablation("without the critic", grpo=GRPO(updates=1))}, "guidance": 1.2},
                 },
                 refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),

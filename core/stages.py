@@ -21,7 +21,7 @@ from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, ClassifierConfig, ForesightConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
 from core.rewards import Rewards
-from core.rl import RLStep, place_along, train
+from core.rl import RLStep, train
 from core.tokenizers import PixelTokenizer
 
 Progress = Iterator[tuple[int, int, str]]
@@ -59,22 +59,13 @@ class Place:
     def shape(self) -> dict[str, float]:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
 
-    def beginning(self, task: str) -> str:
-        """The policy that a task's RL begins with: its start, or what foresight made of it."""
-        return f"{task}/foresight" if self.recipe.tasks[task].foresight else STARTS[task]
-
     def runs(self, task: str, algorithm: str) -> list[str]:
         """The policies that are there of a task's algorithm, seed by seed."""
         names = (run_folder(task, algorithm, seed) for seed in range(SEEDS))
-        return [name for name in names if (self.folder(name) / "config.json").is_file()]
-
-    def shape_of(self, guidance: float) -> dict[str, float]:
-        """Of a policy that a task keeps: its start's, and its guidance where it has any."""
-        return self.shape if guidance == 1 else {**self.shape, "guidance": guidance}
+        return [name for name in names if checkpoints.exists(self.folder(name))]
 
 
 SEEDS = 100  # at most, of one run
-AVERAGED = "grpo-averaged"  # the mean of all seeds
 
 
 def run_folder(task: str, algorithm: str, seed: int) -> str:
@@ -185,7 +176,7 @@ def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int 
     }
     kind = place.recipe.kind
     checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind}, about)
-    checkpoints.save(place.folder(place.beginning(task)), policy, kind, place.shape, about, curve)
+    checkpoints.save(place.folder(place.recipe.beginning(task)), policy, kind, place.shape, about, curve)
 
 
 def rl_stage(
@@ -203,7 +194,7 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = place.policy(place.beginning(task))
+    policy = place.policy(place.recipe.beginning(task))
     settings = recipe.tasks[task]
     weights = (settings.ablations[ablation].rewards if ablation else None) or settings.rewards
     rewards, generator = Rewards(place.classifier(), reference, weights), torch.Generator().manual_seed(seed)
@@ -220,32 +211,8 @@ def rl_stage(
     }
     name = f"{algorithm.name}-{ablation}" if ablation else algorithm.name
     folder = Path(out) if out else place.folder(run_folder(task, name, seed))
-    checkpoints.save(folder, policy, recipe.kind, place.shape_of(settings.guidance), about, curve)
-
-
-def average_stage(place: Place, task: str) -> Progress:
-    """Save the policy whose weights are the mean of those of GRPO's runs, all seeds that are there.
-
-    What the runs learned alike stays, what each took from the chance of its own samples shrinks: less KL for the same
-    success (model soups, Wortsman et al. 2022, arXiv 2203.05482; of RL's policies, Rame et al. 2024, arXiv 2406.16768). It
-    costs the samples of all of them. Where RL began is the origin of the recipe's ``reach``.
-
-    Raises:
-        ValueError: there are fewer than two runs.
-    """
-    names = place.runs(task, "grpo")
-    if len(names) < 2:
-        raise ValueError(f"{len(names)} of GRPO's runs of {task} is there; at least 2 are averaged. Train more: --seed 1.")
-    runs = [place.policy(name).parameters() for name in names]
-    policy, settings = place.policy(place.beginning(task)), place.recipe.tasks[task].averaged
-    start = [parameter.detach().clone() for parameter in policy.parameters()]
-    mean = [torch.stack(parameters).mean(0) for parameters in zip(*runs, strict=True)]
-    place_along(policy.parameters(), start, mean, settings.reach)
-    about = {"recipe": place.recipe.name, "task": task, "algorithm": "grpo", "averaged": names}
-    about["settings"] = dataclasses.asdict(settings)
-    folder, shape = place.folder(f"{task}/{AVERAGED}"), place.shape_of(settings.guidance)
-    checkpoints.save(folder, policy, place.recipe.kind, shape, about)
-    yield 1, 1, f"weights of {len(names)} runs averaged"
+    shape = place.shape if settings.guidance == 1 else {**place.shape, "guidance": settings.guidance}
+    checkpoints.save(folder, policy, recipe.kind, shape, about, curve)
 
 
 def curve_point(record: RLStep | ForesightStep) -> dict:

@@ -2,7 +2,7 @@
 
     python -m core.train STAGE --recipe NAME [--task TASK]
 
-where STAGE is classifier, judge, tokenizer, pretrain, foresight, reinforce, grpo, average or all.
+where STAGE is classifier, judge, tokenizer, pretrain, foresight, reinforce, grpo or all.
 
 Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
 everything from nothing, stages that do not need each other side by side, and ends with the ladder of ``core.evaluate``; with
@@ -30,9 +30,7 @@ from core.fields import field_names, parse_field
 from core.memory import keep_memory
 from core.recipes import ForesightConfig, find_recipe
 from core.stages import (
-    AVERAGED,
     Place,
-    average_stage,
     classifier_stage,
     foresight_stage,
     pretrain_stage,
@@ -42,9 +40,9 @@ from core.stages import (
     tokenizer_stage,
 )
 
-STAGES = ("classifier", "judge", "tokenizer", "pretrain", "foresight", "reinforce", "grpo", "average", "all")
+STAGES = ("classifier", "judge", "tokenizer", "pretrain", "foresight", "reinforce", "grpo", "all")
 # Waves of ``all``: each needs those before it only.
-JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, FORESEEN, AVERAGES = range(7)
+JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, FORESEEN = range(6)
 GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation", "resume")
 
 
@@ -95,7 +93,7 @@ def plan(stage: str, options: dict[str, str]):
     work = []
 
     def add(wave, title, folder, stage, *arguments):
-        if not (resume and (folder / "config.json").is_file()):
+        if not (resume and checkpoints.exists(folder)):
             work.append((wave, title, partial(stage, place, *arguments)))
 
     def supervised(kinds, starts):
@@ -125,10 +123,7 @@ def plan(stage: str, options: dict[str, str]):
 
     def foreseen(task):
         config = change(recipe.tasks[task].foresight, options)
-        add(RUNS, f"foresight {task}", place.folder(place.beginning(task)), foresight_stage, task, config, seed)
-
-    def averaged(task):
-        add(AVERAGES, f"average {task}", place.folder(f"{task}/{AVERAGED}"), average_stage, task)
+        add(RUNS, f"foresight {task}", place.folder(recipe.beginning(task)), foresight_stage, task, config, seed)
 
     if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
@@ -144,9 +139,6 @@ def plan(stage: str, options: dict[str, str]):
     elif stage == "foresight":
         allowed = tuple(task for task in recipe.tasks if recipe.tasks[task].foresight)
         foreseen(_one_of("task", options.pop("task", next(iter(recipe.tasks))), allowed))
-    elif stage == "average":
-        allowed = tuple(task for task in recipe.tasks if recipe.tasks[task].averaged)
-        averaged(_one_of("task", options.pop("task", next(iter(recipe.tasks))), allowed))
     elif stage in ("reinforce", "grpo"):
         task = _one_of("task", options.pop("task", next(iter(recipe.tasks))), tuple(recipe.tasks))
         ablation = options.pop("ablation", "")
@@ -164,8 +156,6 @@ def plan(stage: str, options: dict[str, str]):
             for name in ("reinforce", "grpo"):
                 for number in range(seeds):
                     reinforced(task, name, number)
-            if recipe.tasks[task].averaged and seeds > 1:
-                averaged(task)
             for ablation in recipe.tasks[task].ablations:
                 reinforced(task, "grpo", 0, ablation=ablation)
     work.sort(key=lambda item: item[0])

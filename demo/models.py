@@ -64,6 +64,10 @@ class Models:
             return self.guests[name][1]
         return STARTS.get(name.split("/")[0], name)
 
+    def beginning(self, task: str) -> Policy:
+        """What a task's RL begins with; the KL is counted from its start all the same."""
+        return self.policy(RECIPES[self.recipe].beginning(task))
+
     def rewards(self, task: str) -> Rewards:
         """What a task pays."""
         weights = RECIPES[self.recipe].tasks[task].rewards

@@ -106,11 +106,11 @@ class Race(threading.Thread):
         self.heard = time.monotonic()
         self.began = 0.0
         self.error = ""
-        start = models.policy(STARTS[settings.task])
+        beginning = models.beginning(settings.task)
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(start)),
-            Runner("grpo", grpo, copy.deepcopy(start)),
+            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(beginning)),
+            Runner("grpo", grpo, copy.deepcopy(beginning)),
         ]
 
     def run(self) -> None:

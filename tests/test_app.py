@@ -10,8 +10,7 @@ import torch
 
 from core import checkpoints, load_judge, load_policy
 from core.evaluate import ladder
-from core.recipes import RECIPES, Average, RLConfig
-from core.stages import Place
+from core.recipes import RECIPES, RLConfig
 from demo.engine import Engine
 
 REPO = Path(__file__).resolve().parents[1]
@@ -73,31 +72,20 @@ def test_checkpoints_and_metrics_belong_together(recipe):
     report = json.loads((checkpoints.ROOT / recipe / "metrics.json").read_text(encoding="utf-8"))
     seeds = {row["name"]: row["seeds"] for row in report["rows"]}
     for task, settings in RECIPES[recipe].tasks.items():
-        for algorithm in ("reinforce", "grpo"):
-            found = list((checkpoints.ROOT / recipe / task / algorithm).rglob("config.json"))
-            assert seeds[f"{task}: {algorithm.upper()}"] == len(found) > 0
+        method, config = settings.grpo
+        runs = {
+            "reinforce": ("REINFORCE", settings.reinforce[0], settings.rewards),
+            "grpo": ("GRPO", method, settings.rewards),
+        }
+        for name, other in settings.ablations.items():
+            runs[f"grpo-{name}"] = (f"GRPO {other.says}", other.grpo or method, other.rewards or settings.rewards)
+        for folder, (row, method, rewards) in runs.items():
+            found = list((checkpoints.ROOT / recipe / task / folder).rglob("config.json"))
+            assert seeds[f"{task}: {row}"] == len(found) > 0
             for path in found:
                 about = json.loads(path.read_text(encoding="utf-8"))
                 saved = {**about["config"], "digits": tuple(about["config"]["digits"])}
-                method, config = getattr(settings, algorithm)
                 assert RLConfig(**saved) == config  # a field that is younger had its default
                 assert type(method)(**about["settings"]) == method
+                assert about["rewards"] == rewards
                 assert about["model"].get("guidance", 1.0) == settings.guidance
-
-
-def test_the_averaged_policy_is_of_the_runs_that_ship():
-    found = list(checkpoints.ROOT.glob("*/*/grpo-averaged"))
-    assert found
-    for folder in found:
-        recipe, task = folder.parts[-3:-1]
-        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        place = Place(RECIPES[recipe])
-        assert about["averaged"] == place.runs(task, "grpo")
-        settings = RECIPES[recipe].tasks[task].averaged
-        assert Average(**about["settings"]) == settings and about["model"]["guidance"] == settings.guidance
-        start = place.policy(place.beginning(task)).state_dict()
-        runs = [place.policy(name).state_dict() for name in about["averaged"]]
-        for name, found in load_policy(f"{recipe}/{task}/grpo-averaged").state_dict().items():
-            if found.is_floating_point():  # files hold halves: their spacing is a thousandth
-                way = sum(run[name] for run in runs) / len(runs) - start[name]
-                torch.testing.assert_close(found, start[name] + settings.reach * way, atol=1e-4, rtol=1e-3)

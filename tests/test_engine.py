@@ -247,6 +247,14 @@ def test_a_race_learns_a_digit(engine):
     assert seen["grpo"][-1]["success"] > seen["grpo"][0]["success"] + 0.3
 
 
+def test_a_race_at_28x28_begins_where_foresight_ended_and_counts_its_price(engine):
+    key = engine.train({"digits": [3], "steps": 1, "group": 32}, "patches-28x28")["key"]
+    _, seen = follow(engine, key, patience=60)
+    for first in (points[0] for points in seen.values()):
+        assert first["success"] > 0.25  # without it, one in ten
+        assert first["kl"] > 0.5
+
+
 def test_runs_queue_pause_stop_and_end_when_nobody_listens(engine):
     settings = {"digits": [7], "steps": 300, "group": 8}
     first = engine.train(settings)["key"]

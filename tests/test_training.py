@@ -8,10 +8,10 @@ import torch
 
 import core.stages
 import core.yardstick
-from core import checkpoints, data, evaluate, load_judge, load_policy, train
+from core import data, evaluate, load_judge, load_policy, train
 from core.algorithms import GRPO, Reinforce
 from core.data import DataError, load_mnist
-from core.recipes import RECIPES, Average, PretrainConfig, RLConfig, Task
+from core.recipes import RECIPES, PretrainConfig, RLConfig, Task
 from core.train import main
 
 
@@ -66,7 +66,6 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     assert evaluate.main(["--recipe", recipe, "--checkpoints", str(tmp_path), "--task", "steer"]) == 0
     assert json.loads(path.read_text()) == report
     if recipe == "tiny-patches":
-        assert "steer: GRPO, seeds averaged" not in rows  # of one seed there is no mean
         before = rows["steer: before RL (foresight)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
         # what is kept of refine is guided, its start is not, and the ladder counts that price
@@ -113,6 +112,7 @@ class Inline:
         ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
         ("classifier --recipe guide-8x8", "train that one"),
         ("pretrain --start middle", "--start is 'middle'; allowed: both, unlabelled, labelled"),
+        ("grpo --recipe patches-28x28 --ablation all", "--ablation is 'all'; allowed: group"),
         ("foresight --recipe patches-28x28 --task refine", "--task is 'refine'; allowed: steer"),
         ("foresight --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
         ("foresight --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
@@ -137,27 +137,6 @@ def test_pretraining_without_labels_leaves_the_label_inputs_equal(stand_in, tmp_
     assert all(not parameter.any() for parameter in policy.label_inputs())
     list(core.stages.pretrain_stage(place, "labelled", PretrainConfig(steps=5)))
     assert all(parameter.any() for parameter in place.policy("labelled").label_inputs())
-
-
-def test_the_average_of_seeds_lies_on_the_way_to_the_mean_of_their_weights(tmp_path, capsys):
-    place = core.stages.Place(RECIPES["tiny-4x4"], tmp_path)
-    tasks = {"steer": dataclasses.replace(place.recipe.tasks["steer"], averaged=Average(reach=1.5))}
-    place = dataclasses.replace(place, recipe=dataclasses.replace(place.recipe, tasks=tasks))
-    runs = [place.new_policy(seed) for seed in range(3)]
-    start = place.new_policy(3)
-    checkpoints.save(place.folder("unlabelled"), start, "lstm", place.shape, {})
-    for seed, policy in enumerate(runs):
-        checkpoints.save(place.folder(core.stages.run_folder("steer", "grpo", seed)), policy, "lstm", place.shape, {})
-        if seed == 0:
-            with pytest.raises(ValueError, match="1 of GRPO's runs of steer is there; at least 2 are averaged"):
-                list(core.stages.average_stage(place, "steer"))
-    list(core.stages.average_stage(place, "steer"))
-    mean = place.policy("steer/grpo-averaged").state_dict()
-    for name, found in mean.items():
-        expected = sum(policy.state_dict()[name] for policy in runs) / 2 - start.state_dict()[name] / 2  # 3/2 of the way
-        torch.testing.assert_close(found, expected, atol=5e-3, rtol=5e-3)  # files hold halves
-    assert main(["average", "--recipe", "tiny-4x4", "--task", "steer"]) == 2
-    assert "--task is 'steer'; allowed: none here" in capsys.readouterr().err
 
 
 def test_both_algorithms_get_the_same_start_and_the_same_samples():
@@ -212,7 +191,7 @@ def test_one_task_can_be_measured_again_only_beside_a_whole_ladder(tmp_path, cap
 def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):
     recipe, short = RECIPES["tiny-4x4"], PretrainConfig(steps=3)
     quick = RLConfig(group=2, steps=2)
-    tasks = {"steer": Task((Reinforce(), quick), (GRPO(), quick), averaged=Average())}
+    tasks = {"steer": Task((Reinforce(), quick), (GRPO(), quick))}
     recipe = dataclasses.replace(recipe, unlabelled=short, labelled=short, tasks=tasks)
     monkeypatch.setitem(RECIPES, "tiny-4x4", recipe)
     monkeypatch.setattr("core.train.evaluate", lambda place, data_root: {})
@@ -228,5 +207,4 @@ def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, c
     assert main(["all", "--recipe", "tiny-4x4", "--checkpoints", str(tmp_path), "--resume", "yes", "--seeds", "2"]) == 0
     said = capsys.readouterr().out
     assert "grpo steer:" not in said and "grpo steer seed 1:" in said
-    assert "average steer: weights of 2 runs averaged" in said
     assert main(["all", "--recipe", "tiny-4x4", "--resume", "perhaps"]) == 2
