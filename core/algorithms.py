@@ -23,6 +23,7 @@ class Reinforce:
         check_fields(self, updates=(1, 100))
 
     name = "reinforce"
+    critic = False  # see GRPO's
 
     def advantages(self, rewards: torch.Tensor, running: float) -> torch.Tensor:
         """(L, G) rewards to (L, G) weights."""

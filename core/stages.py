@@ -194,11 +194,11 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = place.policy(place.recipe.beginning(task))
+    policy = place.policy(recipe.beginning(task))
     settings = recipe.tasks[task]
     weights = (settings.ablations[ablation].rewards if ablation else None) or settings.rewards
     rewards, generator = Rewards(place.classifier(), reference, weights), torch.Generator().manual_seed(seed)
-    critic = checkpoints.load_critic(recipe.name, task, place.root) if getattr(algorithm, "critic", False) else None
+    critic = checkpoints.load_critic(recipe.name, task, place.root) if algorithm.critic else None
     curve = []
     steps = train(policy, reference, rewards, place.judge(), algorithm, config, generator, critic=critic)
     for record in steps:

@@ -30,6 +30,7 @@ from core.fields import field_names, parse_field
 from core.memory import keep_memory
 from core.recipes import ForesightConfig, find_recipe
 from core.stages import (
+    SEEDS,
     Place,
     classifier_stage,
     foresight_stage,
@@ -115,7 +116,7 @@ def plan(stage: str, options: dict[str, str]):
             other = recipe.tasks[task].ablations[ablation]
             algorithm, title = other.grpo or algorithm, f"{title} {other.says}"
         algorithm, config = change(algorithm, options), change(config, options)
-        if getattr(algorithm, "critic", False) and recipe.tasks[task].foresight is None:
+        if algorithm.critic and recipe.tasks[task].foresight is None:
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, f"{name}-{ablation}" if ablation else name, seed))
         wave = FORESEEN if recipe.tasks[task].foresight else RUNS
@@ -146,7 +147,7 @@ def plan(stage: str, options: dict[str, str]):
             _one_of("ablation", ablation, tuple(recipe.tasks[task].ablations) if stage == "grpo" else ())
         reinforced(task, stage, seed, options.pop("out", None), ablation)
     else:
-        seeds = _whole("seeds", options.pop("seeds", "1"), 1, 100)
+        seeds = _whole("seeds", options.pop("seeds", "1"), 1, SEEDS)
         supervised([] if recipe.borrows else ["classifier", "judge"], [] if recipe.borrows else ["unlabelled", "labelled"])
         if recipe.borrows:
             add(UNTRAINED, "untrained policy", place.folder("random"), random_stage, seed)
