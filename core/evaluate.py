@@ -78,7 +78,7 @@ def jobs(place: Place) -> list[Job]:
             for name in place.runs(task, algorithm):
                 found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
         for ablation, other in settings.ablations.items():
-            for name in place.runs(task, f"grpo-{ablation}"):
+            for name in place.runs(task, "grpo", ablation):
                 found.append(Job(f"{task}: GRPO {other.says}", recipe.name, name, start, settings.grpo[1].digits))
     return [job for job in found if not job.name or checkpoints.exists(place.root / job.recipe / job.name)]
 

@@ -59,18 +59,18 @@ class Place:
     def shape(self) -> dict[str, float]:
         return {**self.recipe.tokenizer_shape, **self.recipe.shape}
 
-    def runs(self, task: str, algorithm: str) -> list[str]:
-        """The policies that are there of a task's algorithm, seed by seed."""
-        names = (run_folder(task, algorithm, seed) for seed in range(SEEDS))
+    def runs(self, task: str, algorithm: str, ablation: str = "") -> list[str]:
+        """The policies that are there of a task's algorithm, or of an ablation of it, seed by seed."""
+        names = (run_folder(task, algorithm, seed, ablation) for seed in range(SEEDS))
         return [name for name in names if checkpoints.exists(self.folder(name))]
 
 
 SEEDS = 100  # at most, of one run
 
 
-def run_folder(task: str, algorithm: str, seed: int) -> str:
+def run_folder(task: str, algorithm: str, seed: int, ablation: str = "") -> str:
     """Seed 0 is the run that ships under the plain name; further seeds lie beside it."""
-    return f"{task}/{algorithm}" + (f"/seed-{seed}" if seed else "")
+    return f"{task}/{algorithm}" + (f"-{ablation}" if ablation else "") + (f"/seed-{seed}" if seed else "")
 
 
 def prepare(recipe: Recipe):
@@ -209,8 +209,7 @@ def rl_stage(
         **{"config": dataclasses.asdict(config), "settings": dataclasses.asdict(algorithm)},
         **{"rewards": weights, "seconds": round(record.seconds, 1)},
     }
-    name = f"{algorithm.name}-{ablation}" if ablation else algorithm.name
-    folder = Path(out) if out else place.folder(run_folder(task, name, seed))
+    folder = Path(out) if out else place.folder(run_folder(task, algorithm.name, seed, ablation))
     shape = place.shape if settings.guidance == 1 else {**place.shape, "guidance": settings.guidance}
     checkpoints.save(folder, policy, recipe.kind, shape, about, curve)
 

@@ -89,7 +89,7 @@ def plan(stage: str, options: dict[str, str]):
     recipe = find_recipe(options.pop("recipe", "pixels-8x8"))
     place = Place(recipe, Path(options.pop("checkpoints", checkpoints.ROOT)))
     data_root = options.pop("data-root", None)
-    seed = _whole("seed", options.pop("seed", "0"), 0, 1_000_000)
+    seed = _whole("seed", options.pop("seed", "0"), 0, SEEDS - 1)
     resume = _one_of("resume", options.pop("resume", "no"), ("no", "yes") if stage == "all" else ("no",)) == "yes"
     work = []
 
@@ -118,7 +118,7 @@ def plan(stage: str, options: dict[str, str]):
         algorithm, config = change(algorithm, options), change(config, options)
         if algorithm.critic and recipe.tasks[task].foresight is None:
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
-        folder = place.folder(run_folder(task, f"{name}-{ablation}" if ablation else name, seed))
+        folder = place.folder(run_folder(task, name, seed, ablation))
         wave = FORESEEN if recipe.tasks[task].foresight else RUNS
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)
 

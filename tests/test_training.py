@@ -108,6 +108,7 @@ class Inline:
         ("grpo --epochs 3", "unknown option --epochs for grpo; allowed: --recipe"),
         ("reinforce --baseline best", "baseline is 'best'; allowed: mean, none"),
         ("grpo --seed -1", "--seed is '-1'; allowed: a whole number from 0"),
+        ("grpo --seed 100", "--seed is '100'; allowed: a whole number from 0 to 99"),
         ("grpo --recipe tiny-4x4 --critic true", "--critic is true, but steer of tiny-4x4 has none"),
         ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
         ("classifier --recipe guide-8x8", "train that one"),

@@ -32,12 +32,15 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     find(".preset").value = "own";
   }));
 
-  // Patches are drawn by a transformer, which learns at a lower rate and slower steps.
-  const fit = (values) => (state.recipe === "pixels-8x8" ? values
-    : { ...values, lr: Math.min(values.lr, 0.0004), group: Math.min(values.group, 64) });
+  // Patches are drawn by a transformer, which learns at a lower rate and in slower steps; all ten digits must end in time.
+  const fit = (values) => {
+    if (state.recipe === "pixels-8x8") return values;
+    const most = values.digits.length > 1 ? { lr: 0.0001, group: 16, steps: 40 } : { lr: 0.0004, group: 64 };
+    return { ...values, ...Object.fromEntries(Object.entries(most).map(([name, value]) => [name, Math.min(values[name], value)])) };
+  };
 
   function set(values) {
-    Object.assign(settings, fit(values));
+    Object.assign(settings, fit({ ...settings, ...values }));
     fields.forEach((field) => { field.value = settings[field.dataset.name]; });
     boxes.forEach((box, k) => { box.checked = settings.digits.includes(k); });
   }

@@ -206,6 +206,18 @@ def test_presenter_mode_fills_the_screen_hides_prose_and_keeps_still(visit, tab)
     assert page.locator("body.presenter").count() == 0
 
 
+def test_settings_fit_the_recipe_whatever_digit_the_link_names(visit):
+    page = visit("?tab=train&recipe=patches-28x28&digit=3")
+    ready(page, "train")
+    fields = {name: page.locator(f".train [data-name={name}]") for name in ("lr", "group", "steps")}
+    one = {name: float(field.input_value()) for name, field in fields.items()}
+    assert (one["lr"], one["group"]) == (0.0004, 64)
+    page.locator(".train .preset").select_option("all")
+    samples = [float(fields[name].input_value()) for name in ("group", "steps")]
+    assert 10 * samples[0] * samples[1] < 3 * one["group"] * one["steps"]  # else the run would be cut off
+    assert page.wrong == []
+
+
 def test_reduced_motion_is_respected(visit):
     page = visit("?tab=generate", reduced_motion="reduce")
     ready(page, "generate")
