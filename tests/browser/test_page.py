@@ -196,7 +196,7 @@ def test_it_fits_a_phone_and_axe_finds_nothing_serious(visit, tab):
 def test_presenter_mode_fills_the_screen_hides_prose_and_keeps_still(visit, tab):
     page = visit(f"?tab={tab}&presenter=1")
     page.locator(f".grpo.{tab}").wait_for(timeout=60_000)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1000)
     assert page.locator(".words:visible").count() == 0
     assert float(page.locator(f".grpo.{tab}").evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) >= 20
     first = page.screenshot()
