@@ -24,7 +24,7 @@ def trained():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         tokenizer = PatchTokenizer(12, codes=32, dim=8, channels=16)
-    config = TokenizerConfig(codes=32, dim=8, channels=16, steps=300, lr=2e-3, decay=0.9, strength=0.0)
+    config = TokenizerConfig(codes=32, dim=8, channels=16, steps=200, lr=2e-3, decay=0.9, strength=0.0)
     records = list(train_tokenizer(tokenizer, pictures(500), config, torch.Generator().manual_seed(0)))
     return tokenizer, records
 

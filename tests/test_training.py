@@ -43,8 +43,8 @@ def stand_in(monkeypatch):
 
 @pytest.mark.parametrize("recipe", ["tiny-4x4", "tiny-patches"])
 def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(evaluate, "SAMPLES", 500)
-    monkeypatch.setattr(core.yardstick, "SAMPLES", 500)
+    monkeypatch.setattr(evaluate, "SAMPLES", 300)
+    monkeypatch.setattr(core.yardstick, "SAMPLES", 300)
     assert main(["all", "--recipe", recipe, "--checkpoints", str(tmp_path)]) == 0
     report = json.loads((tmp_path / recipe / "metrics.json").read_text())
     rows = {row["name"]: row["values"] for row in report["rows"]}

@@ -60,12 +60,12 @@ window.grpo.charts = (() => {
 
   // Lines over a common x. series: [{name, colour, dash, points: [[x, y], ...]}]; marks: [{name, x}], vertical reference lines.
   function lines(root, { series, marks = [], x, y, low = 0, high = null, right = null, label }) {
-    const [W, H, L, B] = [460, 220, 46, 34];
+    const [W, H, L, B, T] = [460, 220, 46, 34, 22];
     const points = series.flatMap((one) => one.points);
     const top = high ?? Math.max(1e-6, ...points.map((p) => p[1]));
     const wide = right ?? Math.max(1e-6, ...points.map((p) => p[0]));
     const px = (value) => L + (W - L - 10) * Math.min(1, value / wide);
-    const py = (value) => H - B - (H - B - 12) * (Math.max(low, Math.min(top, value)) - low) / (top - low);
+    const py = (value) => H - B - (H - B - T) * (Math.max(low, Math.min(top, value)) - low) / (top - low);
     const chart = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": label, class: "lines" });
     for (let i = 0; i <= 4; i++) {
       const value = low + (top - low) * i / 4;
@@ -80,14 +80,14 @@ window.grpo.charts = (() => {
       text.textContent = value >= 1000 ? `${(value / 1000).toFixed(value >= 10000 ? 0 : 1)}k` : value.toFixed(wide < 10 ? 1 : 0);
       chart.append(text);
     }
-    const names = [[x, (L + W) / 2, H - 4, "middle"], [y, L, 9, "start"]];
+    const names = [[x, (L + W) / 2, H - 4, "middle"], [y, L, T - 8, "start"]];
     for (const [words, at, down, anchor] of names) {
       const text = svg("text", { x: at, y: down, "text-anchor": anchor, class: "axis" });
       text.textContent = words;
       chart.append(text);
     }
     for (const mark of marks) {
-      chart.append(svg("line", { x1: px(mark.x), x2: px(mark.x), y1: 12, y2: H - B, class: "mark" }));
+      chart.append(svg("line", { x1: px(mark.x), x2: px(mark.x), y1: T, y2: H - B, class: "mark" }));
       const text = svg("text", { x: px(mark.x) + 4, y: H - B - 6, class: "axis" });
       text.textContent = mark.name;
       chart.append(text);

@@ -35,7 +35,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   // Patches are drawn by a transformer, which learns at a lower rate and in slower steps; all ten digits must end in time.
   const fit = (values) => {
     if (state.recipe === "pixels-8x8") return values;
-    const most = values.digits.length > 1 ? { lr: 0.0001, group: 16, steps: 40 } : { lr: 0.0004, group: 64 };
+    const most = values.digits.length > 1 ? { lr: 0.0001, group: 16, steps: 30 } : { lr: 0.0004, group: 64 };
     return { ...values, ...Object.fromEntries(Object.entries(most).map(([name, value]) => [name, Math.min(values[name], value)])) };
   };
 

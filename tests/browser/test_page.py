@@ -200,7 +200,7 @@ def test_presenter_mode_fills_the_screen_hides_prose_and_keeps_still(visit, tab)
     assert page.locator(".words:visible").count() == 0
     assert float(page.locator(f".grpo.{tab}").evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) >= 20
     first = page.screenshot()
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(400)
     assert page.screenshot() == first  # nothing moves but what the presenter moves
     page.keyboard.press("p")
     assert page.locator("body.presenter").count() == 0
