@@ -50,7 +50,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     if (!digits.length) { this.checked = true; return; }
     settings.digits = digits;
     const most = Math.floor(640 / digits.length);
-    if (settings.group > most) set({ ...settings, group: most });
+    if (settings.group > most) set({ group: most });
   }
 
   function buttons(running, paused = false) {
@@ -188,8 +188,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
     if (step < last) timer = setInterval(() => { if (!element.isConnected || step >= last) { clearInterval(timer); return; } draw(++step); }, 250);
   }
 
-  set(settings);
-  if (state.digit !== 7) set({ digits: [state.digit] });
+  set({ digits: [state.digit] });
   replay();
   onRecipe(() => { key = null; buttons(false); set(PRESETS.one[1]); replay(); });
   window.addEventListener("pagehide", () => { if (key) control("stop"); });
