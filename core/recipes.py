@@ -242,7 +242,7 @@ RECIPES = {
                         "realism": Ablation("paid for realism", {"realism": 1.0}),
                         "all": Ablation("paid for all", {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}),
                     },
-                    **{"guidances": (1.5, 2.0, 3.0, 4.0), "guidance": 1.15},
+                    **{"guidances": (1.5, 1.7, 2.0, 3.0, 4.0), "guidance": 1.15},
                 },
             ),
         ),
