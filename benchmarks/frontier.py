@@ -8,16 +8,14 @@ against KL and writes frontier.json. A length of 1 is what ships. No training: s
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import torch
 
-from benchmarks.measure import success_and_kl
-from core.recipes import STARTS, find_recipe
-from core.rl import place_along
-from core.stages import Place, run_folder
+from benchmarks.measure import along, success_and_kl
+from core.recipes import find_recipe
+from core.stages import Place
 
 SAMPLES = 10_000
 LENGTHS = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
@@ -28,10 +26,7 @@ def main() -> None:
     judge, labels = place.judge(), torch.arange(SAMPLES) % 10
     print("| task | length | judge success | KL to start |\n|---|---|---|---|")
     for task in ("refine", "steer"):
-        start, kept = place.policy(STARTS[task]), place.policy(run_folder(task, "grpo", 0))
-        policy = copy.deepcopy(kept)
-        for length in LENGTHS:
-            place_along(policy.parameters(), start.parameters(), kept.parameters(), length)
+        for length, policy, start in along(place, task, LENGTHS):
             points.append({"task": task, "length": length, **success_and_kl(policy, start, judge, labels, 1)})
             print("| {task} | {length:g} | {success:.2%} | {kl:.3f} |".format(**points[-1]), flush=True)
     report = {"recipe": "pixels-8x8", "samples": SAMPLES, "seed": 0, "points": points}

@@ -9,13 +9,12 @@ what ships; length 0 is the start, guided and never rewarded. No training: some 
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
-from core.recipes import STARTS, find_recipe
-from core.rl import place_along
-from core.stages import Place, run_folder
+from benchmarks.measure import along
+from core.recipes import find_recipe
+from core.stages import Place
 from core.yardstick import SAMPLES, Yardstick
 
 TASK = "refine"
@@ -26,11 +25,9 @@ COLUMNS = ("success", "kl", "frechet", "coverage", "reward")
 def main() -> None:
     place, points = Place(find_recipe("patches-28x28")), []
     yardstick = Yardstick(place, None)
-    start, kept = place.policy(STARTS[TASK]), place.policy(run_folder(TASK, "grpo", 0))
-    policy, digits = copy.deepcopy(kept), place.recipe.tasks[TASK].grpo[1].digits
+    digits, (lengths, guidances) = place.recipe.tasks[TASK].grpo[1].digits, zip(*MIXTURES, strict=True)
     print("| length | guidance | judge success | KL to start | Frechet |\n|---|---|---|---|---|")
-    for length, guidance in MIXTURES:
-        place_along(policy.parameters(), start.parameters(), kept.parameters(), length)
+    for (length, policy, start), guidance in zip(along(place, TASK, lengths), guidances, strict=True):
         policy.guidance = guidance
         found = yardstick.policy(policy, start, digits)
         points.append({"length": length, "guidance": guidance, **{name: round(found[name], 4) for name in COLUMNS}})

@@ -1,12 +1,18 @@
-"""What a policy does after training: success and price, on fresh samples."""
+"""What a policy does after training: success and price, on fresh samples; and the policies on the way there."""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
 
 import torch
 
 from core.classifiers import Classifier, predict
 from core.objectives import exact_kl
 from core.policies import Policy
+from core.recipes import STARTS
+from core.rl import place_along
+from core.stages import Place, run_folder
 
 
 def success_and_kl(policy: Policy, start: Policy, judge: Classifier, labels: torch.Tensor, seed: int) -> dict[str, float]:
@@ -23,3 +29,12 @@ def success_and_kl(policy: Policy, start: Policy, judge: Classifier, labels: tor
             right += int((predict(judge, policy.tokenizer.decode(tokens)).argmax(1) == part).sum())
             nats += exact_kl(policy.log_probs(part, tokens), start.log_probs(part, tokens)).sum().item()
     return {"success": right / len(labels), "kl": round(nats / len(labels), 3)}
+
+
+def along(place: Place, task: str, lengths: Iterable[float]) -> Iterator[tuple[float, Policy, Policy]]:
+    """(length, policy, start), policy = start + length * (kept - start) of a task's GRPO, seed 0: one policy, moved on."""
+    start, kept = place.policy(STARTS[task]), place.policy(run_folder(task, "grpo", 0))
+    policy = copy.deepcopy(kept)
+    for length in lengths:
+        place_along(policy.parameters(), start.parameters(), kept.parameters(), length)
+        yield length, policy, start
