@@ -42,15 +42,16 @@ def test_muon_finds_a_valley_that_is_narrow_one_way():
     assert (matrix - goal).square().mean() < 0.01 * goal.square().mean()
 
 
-def test_every_parameter_learns_once_and_at_its_own_rate():
-    policy = make_policy("transformer")
+@pytest.mark.parametrize("kind", ["transformer", "lstm"])
+def test_every_parameter_learns_once_and_at_its_own_rate(kind):
+    policy = make_policy(kind)
     optimizers = make_optimizers(policy, lr=1e-3, label_lr=5, matrix_lr=2e-3)
     set_rates(optimizers, 0.5)
     rates = {id(parameter): group["lr"] for one in optimizers for group in one.param_groups for parameter in group["params"]}
     held = [parameter for one in optimizers for group in one.param_groups for parameter in group["params"]]
     assert len(held) == len(rates) == len(list(policy.parameters()))
     assert all(rates[id(parameter)] == pytest.approx(2.5e-3) for parameter in policy.label_inputs())
-    assert all(rates[id(matrix)] == pytest.approx(1e-3) for matrix, _ in policy.matrices())
+    assert policy.matrices() and all(rates[id(matrix)] == pytest.approx(1e-3) for matrix, _ in policy.matrices())
     assert rates[id(policy.head.weight)] == pytest.approx(5e-4)
 
 
