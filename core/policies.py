@@ -124,7 +124,7 @@ class Policy(nn.Module):
 
     def matrices(self) -> list[tuple[nn.Parameter, int]]:
         """The products between hidden units that Muon may train, each with how many lie in it one below the other."""
-        return []
+        raise NotImplementedError
 
     def states(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T, H): what the policy knows before it draws each token."""
