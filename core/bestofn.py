@@ -47,8 +47,7 @@ def best_of_n(
         tokens = torch.cat([policy.sample(part, generator=generator).tokens for part in wanted.split(200)])
         return policy.tokenizer.decode(tokens)
 
-    # A policy that ignores labels draws the same for all of them: then one set of draws serves every label.
-    blind = all(not parameter.any() for parameter in policy.label_inputs())
+    blind = policy.blind()  # then one set of draws serves every label
     drawn = draw(0) if blind else None
     belief = predict(classifier, drawn) if blind else None
     images = []

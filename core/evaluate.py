@@ -25,6 +25,7 @@ from core.data import DataError
 from core.memory import keep_memory
 from core.metrics import interval
 from core.recipes import STARTS, find_recipe
+from core.rejection import rejection
 from core.stages import Place
 from core.yardstick import SAMPLES, SEED, Yardstick
 
@@ -55,6 +56,7 @@ class Job:
     digits: tuple[int, ...] = tuple(range(10))
     guidance: float = 1.0
     price: float | None = None  # nats that best-of-N may spend
+    sure: bool = False  # only pictures that the classifier is sure of
 
 
 def jobs(place: Place) -> list[Job]:
@@ -73,6 +75,8 @@ def jobs(place: Place) -> list[Job]:
             found.append(Job(row, recipe.name, name, start))
         for guidance in settings.guidances:
             found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
+        if start != "random":  # the classifier is hardly ever sure of noise
+            found.append(Job(f"{task}: rejection", recipe.name, start, sure=True))
         for algorithm in ("reinforce", "grpo"):
             digits = getattr(settings, algorithm)[1].digits
             for name in place.runs(task, algorithm):
@@ -105,6 +109,9 @@ def _measure(job: Job) -> dict[str, float]:
     if job.price is not None:
         images, labels, kl = best_of_n(policy, _yardstick.classifier, job.price, SAMPLES, SEED)
         return {**_yardstick.pictures(images, labels), "kl": kl}
+    if job.sure:
+        found = rejection(policy, _yardstick.classifier, SAMPLES, SEED)
+        return {**_yardstick.pictures(*found[:2]), "kl": found[2]} if found else {}
     if job.guidance != 1:
         policy.guidance = job.guidance
     return _yardstick.policy(policy, place.policy(job.reference) if job.reference else None, job.digits)

@@ -122,6 +122,10 @@ class Policy(nn.Module):
         """The parameters through which a label enters: zero, hence equal for all labels, until labels are learned."""
         raise NotImplementedError
 
+    def blind(self) -> bool:
+        """Whether it draws the same for every label, as it does until labels are learned."""
+        return not any(parameter.any() for parameter in self.label_inputs())
+
     def matrices(self) -> list[tuple[nn.Parameter, int]]:
         """The products between hidden units that Muon may train, each with how many lie in it one below the other."""
         raise NotImplementedError

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from test_policies import every_picture
 from toys import Brightness, make_policy
 
 from core.bestofn import best_of_n, mixture
@@ -15,6 +16,8 @@ from core.metrics import (
     neighbour_radii,
     pixel_entropy,
 )
+from core.policies import gather
+from core.rejection import rejection
 from core.rewards import INK, Rewards, coherence
 
 
@@ -124,3 +127,40 @@ def test_best_of_n_keeps_the_best():
     assert spent == pytest.approx(best_of_n_kl(4))
     top = [pictures[labels == 1][:, 0, 0].mean().item() for pictures in (few, many)]
     assert top[1] > top[0] + 0.1
+
+
+class Number(torch.nn.Module):
+    """Reads a 2x2 binary picture as the number that its pixels spell, modulo 10, and is sure of it."""
+
+    def forward(self, images):
+        return 20 * torch.nn.functional.one_hot(spelled(images) % 10, 10).float()
+
+
+def spelled(images):
+    return (images.flatten(1).round() @ torch.tensor([8.0, 4.0, 2.0, 1.0])).long()
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_rejection_draws_what_is_accepted_and_its_price_is_the_chance_of_that(kind, knows):
+    """Against the chances of all 16 pictures: a label's are kept in proportion to the policy's, and no others."""
+    policy = make_policy(kind)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(0.3)  # else some pictures are hardly ever drawn
+        for parameter in policy.label_inputs():
+            parameter.mul_(knows)
+    pictures = every_picture(4, 2)
+    with torch.no_grad():
+        chances = torch.stack(
+            [gather(policy.log_probs(torch.full((16,), label), pictures), pictures).sum(1).exp() for label in range(10)]
+        )  # (10, 16)
+    chances[torch.arange(16) % 10 != torch.arange(10)[:, None]] = 0
+    images, labels, kl = rejection(policy, Number(), 5000, 0)
+    assert labels.bincount().tolist() == [500] * 10
+    share = torch.zeros(10, 16).index_put_((labels, spelled(images)), torch.ones(5000), accumulate=True) / 500
+    assert kl == pytest.approx(-chances.sum(1).log().mean().item(), abs=0.05)
+    torch.testing.assert_close(share, chances / chances.sum(1, keepdim=True), atol=0.07, rtol=0)
+
+
+def test_rejection_gives_up_where_the_classifier_is_never_sure():
+    assert rejection(make_policy("lstm"), Brightness(), 20, 0) is None

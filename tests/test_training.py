@@ -50,7 +50,7 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     rows = {row["name"]: row["values"] for row in report["rows"]}
     parts = ("REINFORCE", "GRPO")
     assert {f"{task}: {part}" for task in ("steer", "refine", "scratch") for part in parts} <= set(rows)
-    assert {"steer: best-of-N", "refine: best-of-N"} <= set(rows)
+    assert {f"{task}: {part}" for task in ("steer", "refine") for part in ("rejection", "best-of-N")} <= set(rows)
     start = rows["steer: start (unlabelled)"]
     assert rows["steer: GRPO"]["reward"]["mean"] > start["reward"]["mean"] + 0.1
     assert rows["steer: GRPO"]["kl"]["mean"] > 0 == start["kl"]["mean"]
