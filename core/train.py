@@ -154,7 +154,7 @@ def plan(stage: str, options: dict[str, str]):
         for task in recipe.tasks:
             if recipe.tasks[task].foresight:
                 foreseen(task)
-            for name in ("reinforce", "grpo"):
+            for name in ("grpo", "reinforce"):  # the longer of the two first: whichever ends last keeps a core waiting
                 for number in range(seeds):
                     reinforced(task, name, number)
             for ablation in recipe.tasks[task].ablations:
