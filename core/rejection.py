@@ -1,8 +1,8 @@
-"""Rejection sampling: draw until the classifier is sure. It trains nothing, and is the best that RL could come to.
+"""Rejection sampling: draw until the classifier is sure. It trains nothing, and says what that has to cost in KL.
 
-Of all policies with whose pictures the classifier is always content, it is the nearest to the start: its KL is minus the
-logarithm of the start's chance of such a picture (Csiszar 1975, the I-projection on what is accepted). What RL pays beyond
-that is the price of having learned it, and so is a Frechet distance above its own.
+Of all policies whose every picture the classifier is sure of, it is the nearest to the start: its KL is minus the logarithm
+of the start's chance of such a picture (Csiszar 1975, the I-projection on what is accepted). The judge has its own mind: its
+success can be raised further for more KL, as best-of-N does.
 """
 
 from __future__ import annotations
