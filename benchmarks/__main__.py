@@ -8,15 +8,14 @@ the machine hits all contestants alike. The peer is a GPT-2 of the same paramete
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
+from benchmarks.report import write
 from core.algorithms import GRPO
 from core.classifiers import DigitClassifier, Judge
 from core.patches import PatchTokenizer
@@ -168,7 +167,7 @@ def main() -> None:
     print("| " + " | ".join(f"{value:g}" for value in one.values()) + " |")
     about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
     report = {**about, "machine": platform.machine(), "sampling": rows, "patch_sampling": patches, "grpo_step": one}
-    Path(__file__).with_name("results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write("results", report)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ against KL and writes frontier.json. A length of 1 is what ships. No training: s
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import torch
 
 from benchmarks.measure import along, success_and_kl
+from benchmarks.report import write
 from core.recipes import find_recipe
 from core.stages import Place
 
@@ -30,7 +28,7 @@ def main() -> None:
             points.append({"task": task, "length": length, **success_and_kl(policy, start, judge, labels, 1)})
             print("| {task} | {length:g} | {success:.2%} | {kl:.3f} |".format(**points[-1]), flush=True)
     report = {"recipe": "pixels-8x8", "samples": SAMPLES, "seed": 0, "points": points}
-    Path(__file__).with_name("frontier.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write("frontier", report)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ what ships; length 0 is the start, guided and never rewarded. No training: some 
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from benchmarks.measure import along
+from benchmarks.report import write
 from core.recipes import find_recipe
 from core.stages import Place
 from core.yardstick import SAMPLES, Yardstick
@@ -33,7 +31,7 @@ def main() -> None:
         points.append({"length": length, "guidance": guidance, **{name: round(found[name], 4) for name in COLUMNS}})
         print("| {length:g} | {guidance:g} | {success:.2%} | {kl:.3f} | {frechet:.2f} |".format(**points[-1]), flush=True)
     report = {"recipe": place.recipe.name, "task": TASK, "samples": SAMPLES, "seed": 0, "points": points}
-    Path(__file__).with_name("guided.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write("guided", report)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ race runs, against the same without one. Memory: the process's resident size aft
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import statistics
 import time
 from pathlib import Path
 
+from benchmarks.report import write
 from demo.engine import CHECKPOINTS, Engine
 
 RUNS = 50
@@ -86,7 +86,7 @@ def main() -> None:
         sizes.append(resident())
     report["memory"] = {"runs": RUNS, "after 5 MB": round(sizes[4]), "after all MB": round(sizes[-1])}
     print(f"memory: {sizes[4]:.0f} MB after 5 runs, {sizes[-1]:.0f} MB after {RUNS}")
-    Path(__file__).with_name("live.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write("live", report)
 
 
 if __name__ == "__main__":

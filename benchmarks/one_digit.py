@@ -9,17 +9,16 @@ button was pressed.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
 import threading
 import time
-from pathlib import Path
 
 import torch
 
 from benchmarks.measure import success_and_kl
+from benchmarks.report import write
 from demo.engine import CHECKPOINTS
 from demo.models import Models
 from demo.training import PATCHES, Race, Settings
@@ -70,8 +69,7 @@ def main(arguments: list[str]) -> None:
         median[share] = middle if middle != float("inf") else None
     print(f"GRPO, median of ten: {median['success']:.2%} at {median['kl']:.2f} nats after {seconds:g} s; {median}")
     report = {"recipe": recipe, "samples": SAMPLES, "seconds": seconds, "median": median, "runs": rows}
-    name = "one_digit.json" if recipe == "pixels-8x8" else f"one_digit-{recipe}.json"
-    Path(__file__).with_name(name).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write("one_digit" if recipe == "pixels-8x8" else f"one_digit-{recipe}", report)
 
 
 if __name__ == "__main__":

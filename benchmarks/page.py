@@ -8,7 +8,6 @@ Frames are those that the browser painted while the player ran.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -21,6 +20,8 @@ import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from benchmarks.report import write
 
 REPO = Path(__file__).resolve().parents[1]
 EMPTY = "import gradio as gr\nwith gr.Blocks() as page: gr.Markdown('empty')\npage.launch()"
@@ -126,7 +127,7 @@ def main() -> None:
         words = [f"{kind} {found['median']:.0f} ms (95th percentile {found['p95']:.0f})" for kind, found in kinds]
         print(f"{name}, n = {one['n']}: {', '.join(words)}")
     print(f"frames per second while playing: {results['frames per second']:.1f}")
-    (REPO / "benchmarks" / "page.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write("page", results)
 
 
 if __name__ == "__main__":
