@@ -32,9 +32,12 @@ def success_and_kl(policy: Policy, start: Policy, judge: Classifier, labels: tor
 
 
 def along(place: Place, task: str, lengths: Iterable[float]) -> Iterator[tuple[float, Policy, Policy]]:
-    """(length, policy, start), policy = start + length * (kept - start) of a task's GRPO, seed 0: one policy, moved on."""
-    start, kept = place.policy(STARTS[task]), place.policy(run_folder(task, "grpo", 0))
-    policy = copy.deepcopy(kept)
+    """(length, policy, start) on the way that a task's GRPO went, seed 0: one policy, moved on.
+
+    That is policy = beginning + length * (kept - beginning), where RL begins at the start or where foresight ended.
+    """
+    beginning, kept = place.policy(place.recipe.beginning(task)), place.policy(run_folder(task, "grpo", 0))
+    start, policy = place.policy(STARTS[task]), copy.deepcopy(kept)
     for length in lengths:
-        place_along(policy.parameters(), start.parameters(), kept.parameters(), length)
+        place_along(policy.parameters(), beginning.parameters(), kept.parameters(), length)
         yield length, policy, start

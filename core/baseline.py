@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 
 from core.foresight import Critic
-from core.policies import gather
 
 
 class Foreseen:
@@ -51,10 +50,11 @@ class Foreseen:
     def _word(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T) square root of the critic's chance that the label comes, given the tokens before each.
 
-        The chance itself is the start's and mostly near zero; its root follows the reward of a trained policy closer.
+        The chance itself is the start's, and near zero where that knows no labels; its root follows the reward of a trained
+        policy closer.
         """
         size = self.critic.portion
         parts = zip(labels.split(size), tokens.split(size), strict=True)
-        chances = [gather(self.critic.taken(part), own[:, None].expand_as(part)) for own, part in parts]
+        chances = [self.critic.comes(self.critic.taken(own, part), own) for own, part in parts]
         word = (torch.cat(chances) / 2).exp()
         return torch.cat([torch.zeros_like(word[:, :1]), word[:, :-1]], 1)  # before the first token nothing is known

@@ -44,7 +44,7 @@ BUILDERS = {
     "tokenizer": PatchTokenizer,
     "classifier": DigitClassifier,
     "judge": Judge,
-    "critic": lambda of, **shape: Critic(build(of, shape)),
+    "critic": lambda of, asked, shades, tied, **shape: Critic(build(of, shape), asked, shades, tied),
 }
 
 

@@ -69,12 +69,14 @@ def jobs(place: Place) -> list[Job]:
     for task, settings in recipe.tasks.items():
         start = STARTS[task]
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
-        row, name = f"{task}: start", recipe.beginning(task)
+        guidable = {f"{task}: start": start} if start == "labelled" else {}
         if settings.foresight:
-            row = f"{task}: before RL (foresight)"
+            row, name = f"{task}: before RL (foresight)", recipe.beginning(task)
             found.append(Job(row, recipe.name, name, start))
-        for guidance in settings.guidances:
-            found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
+            guidable[row] = name
+        for row, name in guidable.items():
+            for guidance in settings.guidances:
+                found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
         if start != "random":  # the classifier is hardly ever sure of noise
             found.append(Job(f"{task}: rejection", recipe.name, start, sure=True))
         for algorithm in ("reinforce", "grpo"):

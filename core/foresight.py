@@ -1,13 +1,15 @@
-"""What labels mean, foreseen from pictures that were drawn without any.
+"""What a label will come to, foreseen from the start's own pictures.
 
 A start that never saw a label draws the same for all ten, so a picture of it can teach all ten at once: the classifier,
 whose word is all that RL is paid by, reads it. RL by itself has to stumble on the label it was asked for, one picture in
-ten, and strays while it searches. Here two things are learned from the start's own pictures before RL begins:
+ten, and strays while it searches. A start that knows labels fails one picture in ten, and RL mends that by drawing all of
+them more like the average digit. In both cases two things are learned from the start's own pictures before RL begins:
 
 1. A critic learns how a picture will end: for every token that may come next, the chance that the classifier will be sure of
-   each digit, or of none.
-2. By Bayes' rule that says how the start would draw had it been told the label: a token in proportion to its chance times
-   the chance that it leads there (FUDGE; Yang and Klein 2021, arXiv 2104.05218, equation 1). The policy learns to draw so.
+   each digit or of none; where the start knows labels, of the digit that was asked for or not.
+2. By Bayes' rule that says how the start would draw had it been told how the picture ends: a token in proportion to its
+   chance times the chance that it leads there (FUDGE; Yang and Klein 2021, arXiv 2104.05218, equation 1). The policy learns
+   to draw so. Where the critic has to foresee rare failures it knows less than could be known, and a power makes up for it.
 
 Maximum likelihood on the same pictures leads to the same policy, but most of its gradient is the chance by which a token was
 drawn and not another, and what follows chance strays from the start. The critic gives all values of a token their share.
@@ -31,7 +33,6 @@ from core.policies import LABELS, Policy
 from core.recipes import ForesightConfig
 
 CHUNK = 500  # pictures drawn at a time
-ENDS = LABELS + 1  # the classifier is sure of one of ten digits, or of none
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,47 @@ class ForesightStep:
 class Critic(nn.Module):
     """p(end | tokens so far, next token), for every value of the next token: the reference's network with another head."""
 
-    def __init__(self, reference: Policy):
+    def __init__(self, reference: Policy, asked: bool = False, shades: int = 1, tied: bool = False):
         """
         Args:
-            reference: pretrained without labels; its network is where the critic starts.
+            reference: what draws; its network is where the critic starts.
+            asked: whether it is told the label that is drawn for, and foresees how sure the classifier will be of that one.
+                Of a start that draws the same for all labels it foresees all.
+            shades: degrees of sureness to tell apart (S). An end is ``digit * S + degree``, of an asked critic the degree
+                alone, or the last: not sure.
+            tied: whether what the next token changes is linear in its look, so that a rare value is foreseen from those that
+                look like it; otherwise each value has weights of its own.
         """
         super().__init__()
         self.trunk = copy.deepcopy(reference)
-        self.portion = reference.portion
-        self.values = reference.tokenizer.vocabulary
-        self.weight = nn.Parameter(torch.zeros(self.values, ENDS, reference.head.in_features))
-        self.bias = nn.Parameter(torch.zeros(self.values, ENDS))
-        for unused in (*self.trunk.label_inputs(), *self.trunk.head.parameters()):
+        self.portion, self.asked, self.shades, self.tied = reference.portion, asked, shades, tied
+        self.ends = (1 if asked else LABELS) * shades + 1  # (E)
+        book = reference.tokenizer.codebook  # (V, D)
+        book = (book - book.mean(0)) / book.std(0) / book.shape[1] ** 0.5
+        look = torch.cat([torch.ones(len(book), 1), book], 1) if tied else torch.eye(len(book))
+        self.register_buffer("look", look, persistent=False)  # (V, C)
+        self.weight = nn.Parameter(torch.zeros(look.shape[1], self.ends, reference.head.in_features))
+        self.bias = nn.Parameter(torch.zeros(look.shape[1], self.ends))
+        for unused in ([] if asked else self.trunk.label_inputs()) + list(self.trunk.head.parameters()):
             unused.requires_grad_(False)
+
+    def read(self, labels: torch.Tensor, belief: torch.Tensor, sure: float) -> torch.Tensor:
+        """(N,) labels that were drawn for and (N, 10) the classifier's word on the pictures to (N,) their ends.
+
+        Sure is above ``sure``; to the next degree with a tenth of the doubt that is left, and so on.
+        """
+        surest, digit = belief.max(1)
+        if self.asked:
+            surest, digit = belief.gather(1, labels[:, None])[:, 0], torch.zeros_like(labels)
+        limits = 1 - (1 - sure) * 0.1 ** torch.arange(self.shades)
+        degree = torch.bucketize(surest, limits)  # 0: not sure
+        return torch.where(degree > 0, digit * self.shades + degree - 1, self.ends - 1)
 
     @torch.no_grad()
     def expect(self, ends: torch.Tensor) -> None:
-        """(ENDS,) how often each end occurs: what it foresees everywhere before it has learned anything."""
-        self.bias.copy_((ends.float() / ends.sum()).clamp(min=1e-4).log())
+        """(N,) how pictures ended: what it foresees everywhere before it has learned anything."""
+        often = ends.bincount(minlength=self.ends) / len(ends)
+        self.bias[: 1 if self.tied else None] = often.clamp(min=1e-4).log()
 
     def matrices(self) -> list[tuple[nn.Parameter, int]]:
         """As a policy's: what Muon may train."""
@@ -76,34 +100,42 @@ class Critic(nn.Module):
         """None: it foresees every label's end at once."""
         return []
 
-    def states(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) tokens to (B, T, H): what is known before each."""
-        return self.trunk.states(torch.zeros(len(tokens), dtype=torch.int64), tokens)
-
-    def taken(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) tokens to (B, T, ENDS) log-chances of each end after each token."""
-        logits = torch.einsum("bth,bteh->bte", self.states(tokens).float(), self.weight[tokens]) + self.bias[tokens]
+    def taken(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(B,) labels that are drawn for and (B, T) tokens to (B, T, E) log-chances of each end after each token."""
+        logits = torch.einsum("btc,btce->bte", self.look[tokens], self._slopes(labels, tokens))
         return F.log_softmax(logits, -1)
 
-    def possible(self, tokens: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """(B, T) tokens and (B,) ends to (B, T, V) log-chances of that end after every value that each token may take."""
-        states = self.states(tokens).float()  # (B, T, H)
-        logits = (states @ self.weight.flatten(0, 1).T).unflatten(-1, (self.values, ENDS)) + self.bias
-        own = logits.gather(-1, ends[:, None, None, None].expand(*logits.shape[:-1], 1)).squeeze(-1)
-        return own - logits.logsumexp(-1)
+    def possible(self, labels: torch.Tensor, tokens: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
+        """The same for every value that each token may take, but only (B, T, V): ``digits`` (B,) come, to any degree."""
+        logits = self.look @ self._slopes(labels, tokens)  # (B, T, V, E)
+        return self.comes(logits, digits) - logits.logsumexp(-1)
+
+    def _slopes(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T, C, E): what each number of the next token's look adds to the logits of the ends."""
+        states = self.trunk.states(labels, tokens).float()  # (B, T, H)
+        return (states @ self.weight.flatten(0, 1).T).unflatten(-1, self.bias.shape) + self.bias
+
+    def comes(self, ends: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
+        """(B, ..., E) log-chances of ends to (B, ...) those of being sure of ``digits`` (B,), to any degree."""
+        first = torch.zeros_like(digits) if self.asked else digits * self.shades
+        own = first[:, None] + torch.arange(self.shades)  # (B, S)
+        own = own.view(len(own), *[1] * (ends.ndim - 2), -1).expand(*ends.shape[:-1], -1)
+        return ends.gather(-1, own).logsumexp(-1)
 
 
-def conditioned(chances: torch.Tensor, leads: torch.Tensor) -> torch.Tensor:
+def conditioned(chances: torch.Tensor, leads: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
     """Bayes' rule, token by token.
 
     Args:
         chances: (..., V) log-probabilities of a token's values.
         leads: (..., V) log-chances that each leads to what is wanted.
+        scale: power that those chances are raised to (Dhariwal and Nichol 2021, arXiv 2105.05233, section 4.3). At 1 it is
+            Bayes' rule; a critic that knows little asks for more, because what it leaves open still fails.
 
     Returns:
         (..., V) log-probabilities of the values given that what is wanted comes.
     """
-    return F.log_softmax(chances + leads, -1)
+    return F.log_softmax(chances + scale * leads, -1)
 
 
 def foresight(
@@ -119,7 +151,7 @@ def foresight(
     Args:
         policy: what learns to draw; starts equal to the reference.
         critic: what learns how pictures end; starts from the reference.
-        reference: frozen, pretrained without labels; draws the pictures.
+        reference: frozen; draws the pictures.
         classifier: reads them.
         config: see ForesightConfig.
         generator: where all randomness comes from.
@@ -135,27 +167,32 @@ def foresight(
         return ForesightStep(step - 1, part, len(tokens), loss, norm, time.perf_counter() - started)
 
     tokens, ends = torch.empty(0, reference.tokenizer.length, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    asked = torch.arange(CHUNK) % LABELS
     while len(tokens) < config.pictures:
-        drawn = reference.sample(torch.zeros(CHUNK, dtype=torch.int64), generator=generator).tokens
-        surest, reading = predict(classifier, reference.tokenizer.decode(drawn)).max(1)
-        tokens, ends = torch.cat([tokens, drawn]), torch.cat([ends, reading.where(surest > config.sure, LABELS)])
+        drawn = reference.sample(asked, generator=generator).tokens
+        belief = predict(classifier, reference.tokenizer.decode(drawn))
+        tokens, ends = torch.cat([tokens, drawn]), torch.cat([ends, critic.read(asked, belief, config.sure)])
         yield record("drawing")
-    sure = (ends < LABELS).nonzero().flatten()
+    critic.expect(ends)
+    labels, ended = asked.repeat(len(tokens) // CHUNK), ends < critic.ends - 1
+    if not critic.asked:  # then a picture might have been drawn for whatever digit it turned out to be
+        labels = torch.where(ended, ends // critic.shades, labels)
+    sure = ended.nonzero().flatten()
     if not len(sure):
         raise ValueError(f"the classifier is sure of none of {len(tokens)} pictures; lower sure (now {config.sure}).")
-    critic.expect(ends.bincount(minlength=ENDS))
 
     def surprise(part):
         with fast_products():
-            chances = critic.taken(tokens[part])
+            chances = critic.taken(labels[part], tokens[part])
         return -chances.gather(-1, ends[part][:, None, None].expand(-1, tokens.shape[1], 1)).mean((1, 2))
 
     def gap(part):
         with fast_products():
             with torch.no_grad():
-                chances = reference.log_probs(ends[part], tokens[part])
-                wanted = conditioned(chances, critic.possible(tokens[part], ends[part]))
-            drawn = policy.log_probs(ends[part], tokens[part])
+                chances = reference.log_probs(labels[part], tokens[part])
+                leads = critic.possible(labels[part], tokens[part], labels[part])
+                wanted = conditioned(chances, leads, config.scale)
+            drawn = policy.log_probs(labels[part], tokens[part])
         return exact_kl(wanted, drawn).sum(1)
 
     everything = torch.arange(len(tokens))

@@ -100,10 +100,13 @@ class RLConfig:
 
 @dataclass(frozen=True)
 class ForesightConfig:
-    """Before RL: what labels mean, from the start's own pictures (core.foresight). Each part warms up and decays to zero."""
+    """Before RL: what labels come to, from the start's own pictures (core.foresight). Rates warm up and decay to zero."""
 
     pictures: int = 60_000  # drawn by the start
     sure: float = 0.9  # a picture ends in a digit where the classifier's confidence in it is above this, else in none
+    shades: int = 1  # degrees of sureness that the critic tells apart: failures are few, and degrees teach more than they do
+    tied: bool = False  # whether the critic foresees of values that look alike alike, see core.foresight.Critic
+    scale: float = 1.0  # power that the critic's word is raised to; 1 is Bayes' rule
     batch: int = 128
     critic_steps: int = 800
     critic_lr: float = 2e-3  # Adam's
@@ -117,16 +120,17 @@ class ForesightConfig:
     def __post_init__(self):
         check_fields(self, pictures=(1, 10_000_000), sure=(0, 0.999), batch=(1, 10_000), critic_steps=(1, 1_000_000))
         check_fields(self, critic_lr=(0, 1), steps=(1, 1_000_000), lr=(0, 1), matrix_lr=(0, 1000), label_lr=(0, 1000))
-        check_fields(self, warmup=(1, 100_000), clip=(1e-6, 1e6))
+        check_fields(self, warmup=(1, 100_000), clip=(1e-6, 1e6), shades=(1, 6), scale=(0, 1000))
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """GRPO with one thing other than its task has it."""
+    """GRPO with something other than its task has it."""
 
     says: str  # what, in a few words that follow "GRPO"
     rewards: dict[str, float] | None = None
     grpo: GRPO | None = None
+    foresight: bool = True  # whether it begins where the task's foresight ended, or at the start
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Task:
     grpo: tuple[GRPO, RLConfig]
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})
     ablations: dict[str, Ablation] = field(default_factory=dict)
-    guidances: tuple[float, ...] = ()  # of what RL begins with, to be measured beside it
+    guidances: tuple[float, ...] = ()  # of a start that knows labels and of what RL begins with, to be measured beside them
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
     foresight: ForesightConfig | None = None  # comes before RL, for both algorithms; the KL is to the start all the same
 
@@ -166,9 +170,11 @@ class Recipe:
             return {"size": self.size, "levels": self.levels}
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
-    def beginning(self, task: str) -> str:
-        """The policy that a task's RL begins with: its start, or what foresight made of it."""
-        return f"{task}/foresight" if self.tasks[task].foresight else STARTS[task]
+    def beginning(self, task: str, ablation: str = "") -> str:
+        """The policy that a task's RL, or an ablation of it, begins with: its start, or what foresight made of it."""
+        settings = self.tasks[task]
+        foreseen = settings.foresight and (not ablation or settings.ablations[ablation].foresight)
+        return f"{task}/foresight" if foreseen else STARTS[task]
 
 
 def _tasks(
@@ -234,15 +240,26 @@ RECIPES = {
                     **{"grpo": GRPO(updates=1, critic=True), "foresight": ForesightConfig(), "guidances": (2.0,)},
                     **{"ablations": {"group": Ablation("without the critic", grpo=GRPO(updates=1))}, "guidance": 1.2},
                 },
-                refine=RLConfig(steps=100, group=48, keep=12, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95),
+                # Few and small steps: what foresight found is worth more than what RL adds to it, and is soon forgotten.
+                refine=RLConfig(steps=60, group=48, lr=4e-5, label_lr=10, beta=0.03, average=0.95),
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
+                    "grpo": GRPO(updates=1, critic=True),
+                    "foresight": ForesightConfig(
+                        **{"pictures": 80_000, "shades": 3, "tied": True, "scale": 8.0, "critic_steps": 1500},
+                        **{"steps": 700, "lr": 3e-4, "label_lr": 2.0},
+                    ),
+                    # The rewards by themselves: foresight heeds the classifier, whatever is paid afterwards.
                     "ablations": {
-                        "coherence": Ablation("paid for coherence", {"coherence": 1.0}),
-                        "realism": Ablation("paid for realism", {"realism": 1.0}),
-                        "all": Ablation("paid for all", {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}),
+                        name: Ablation(says, rewards, GRPO(updates=1), foresight=False)
+                        for name, says, rewards in (
+                            ("direct", "without foresight", None),
+                            ("coherence", "without, paid for coherence", {"coherence": 1.0}),
+                            ("realism", "without, paid for realism", {"realism": 1.0}),
+                            ("all", "without, paid for all", {"confidence": 1.0, "coherence": 0.1, "realism": 0.1}),
+                        )
                     },
-                    **{"guidances": (1.5, 1.7, 2.0, 3.0, 4.0), "guidance": 1.15},
+                    **{"guidances": (1.35, 1.5, 1.7, 2.0, 3.0, 4.0), "guidance": 1.18},
                 },
             ),
         ),
@@ -266,7 +283,15 @@ RECIPES = {
                     ),
                 },
                 of_refine={
-                    "ablations": {"realism": Ablation("paid for realism", {"realism": 1.0})},
+                    "grpo": GRPO(critic=True),
+                    "foresight": ForesightConfig(
+                        **{"pictures": 2000, "sure": 0.5, "shades": 2, "tied": True, "scale": 2.0, "batch": 32},
+                        **{"critic_steps": 100, "critic_lr": 5e-3, "steps": 40, "lr": 2e-3, "warmup": 5},
+                    ),
+                    "ablations": {
+                        "direct": Ablation("without foresight", grpo=GRPO(), foresight=False),
+                        "realism": Ablation("paid for realism", {"realism": 1.0}),
+                    },
                     **{"guidances": (2.0,), "guidance": 1.5},
                 },
             ),

@@ -160,9 +160,10 @@ def pretrain_stage(
 
 
 def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int = 0) -> Progress:
-    """Learn what labels mean from a task's start, and save what its RL begins with, and the critic. Needs no MNIST."""
+    """Learn what labels come to from a task's start, and save what its RL begins with, and the critic. Needs no MNIST."""
     reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
-    critic, classifier = Critic(reference), place.classifier()
+    head = {"asked": not reference.blind(), "shades": config.shades, "tied": config.tied}
+    critic, classifier = Critic(reference, **head), place.classifier()
     total = math.ceil(config.pictures / CHUNK) + config.critic_steps + config.steps
     curve = []
     for record in foresight(policy, critic, reference, classifier, config, torch.Generator().manual_seed(seed)):
@@ -175,7 +176,7 @@ def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int 
         **{"config": dataclasses.asdict(config), "seconds": round(record.seconds, 1)},
     }
     kind = place.recipe.kind
-    checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind}, about)
+    checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind, **head}, about)
     checkpoints.save(place.folder(place.recipe.beginning(task)), policy, kind, place.shape, about, curve)
 
 
@@ -194,7 +195,7 @@ def rl_stage(
     """
     recipe = place.recipe
     reference = place.policy(STARTS[task])
-    policy = place.policy(recipe.beginning(task))
+    policy = place.policy(recipe.beginning(task, ablation))
     settings = recipe.tasks[task]
     weights = (settings.ablations[ablation].rewards if ablation else None) or settings.rewards
     rewards, generator = Rewards(place.classifier(), reference, weights), torch.Generator().manual_seed(seed)

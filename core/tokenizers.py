@@ -44,6 +44,11 @@ class PixelTokenizer:
         return self.levels
 
     @property
+    def codebook(self) -> torch.Tensor:
+        """(V, 1) what each value of a token looks like: its gray."""
+        return torch.linspace(0, 1, self.levels)[:, None]
+
+    @property
     def blank(self) -> torch.Tensor:
         """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
         return torch.zeros(self.length, dtype=torch.int64)

@@ -28,7 +28,7 @@ from core.data import DataError
 from core.evaluate import WORKERS, evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
-from core.recipes import ForesightConfig, find_recipe
+from core.recipes import STARTS, ForesightConfig, find_recipe
 from core.stages import (
     SEEDS,
     Place,
@@ -119,7 +119,7 @@ def plan(stage: str, options: dict[str, str]):
         if algorithm.critic and recipe.tasks[task].foresight is None:
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, name, seed, ablation))
-        wave = FORESEEN if recipe.tasks[task].foresight else RUNS
+        wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] else FORESEEN
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)
 
     def foreseen(task):

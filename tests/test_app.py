@@ -10,7 +10,7 @@ import torch
 
 from core import checkpoints, load_judge, load_policy
 from core.evaluate import ladder
-from core.recipes import RECIPES, RLConfig
+from core.recipes import RECIPES, ForesightConfig, RLConfig
 from demo.engine import Engine
 
 REPO = Path(__file__).resolve().parents[1]
@@ -79,6 +79,9 @@ def test_checkpoints_and_metrics_belong_together(recipe):
         }
         for name, other in settings.ablations.items():
             runs[f"grpo-{name}"] = (f"GRPO {other.says}", other.grpo or method, other.rewards or settings.rewards)
+        if settings.foresight:
+            about = json.loads((checkpoints.ROOT / recipe / task / "foresight/config.json").read_text(encoding="utf-8"))
+            assert ForesightConfig(**about["config"]) == settings.foresight
         for folder, (row, method, rewards) in runs.items():
             found = list((checkpoints.ROOT / recipe / task / folder).rglob("config.json"))
             assert seeds[f"{task}: {row}"] == len(found) > 0

@@ -68,6 +68,11 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     if recipe == "tiny-patches":
         before = rows["steer: before RL (foresight)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
+        # refine's foresight has its price before RL begins; the ablation without it begins at the start itself
+        assert rows["refine: before RL (foresight)"]["kl"]["mean"] > 0.05
+        for name, foreseen in {"reinforce": True, "grpo": True, "grpo-direct": False}.items():
+            first = json.loads((tmp_path / recipe / "refine" / name / "curve.json").read_text())[0]
+            assert first["kl"] > 0.05 if foreseen else abs(first["kl"]) < 1e-4
         # what is kept of refine is guided, its start is not, and the ladder counts that price
         kept, start = (load_policy(f"{recipe}/{name}", tmp_path) for name in ("refine/grpo", "labelled"))
         assert (kept.guidance, start.guidance) == (RECIPES[recipe].tasks["refine"].guidance, 1.0)
@@ -114,7 +119,7 @@ class Inline:
         ("classifier --recipe guide-8x8", "train that one"),
         ("pretrain --start middle", "--start is 'middle'; allowed: both, unlabelled, labelled"),
         ("grpo --recipe patches-28x28 --ablation all", "--ablation is 'all'; allowed: group"),
-        ("foresight --recipe patches-28x28 --task refine", "--task is 'refine'; allowed: steer"),
+        ("foresight --recipe patches-28x28 --task scratch", "--task is 'scratch'; allowed: steer, refine"),
         ("foresight --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
         ("foresight --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
         ("foresight --recipe tiny-patches --beta 1", "unknown option --beta for foresight; allowed: --recipe"),
