@@ -2,7 +2,7 @@
 
 A start that never saw a label draws the same for all ten, so a picture of it can teach all ten at once: the classifier,
 whose word is all that RL is paid by, reads it. RL by itself has to stumble on the label it was asked for, one picture in
-ten, and strays while it searches. A start that knows labels fails one picture in ten, and RL mends that by drawing all of
+ten, and strays while it searches. A start that knows labels fails one in fourteen, and RL mends that by drawing all of
 them more like the average digit. In both cases two things are learned from the start's own pictures before RL begins:
 
 1. A critic learns how a picture will end: for every token that may come next, the chance that the classifier will be sure of
