@@ -65,12 +65,14 @@ class Critic(nn.Module):
         self.trunk = copy.deepcopy(reference)
         self.portion, self.asked, self.shades, self.tied = reference.portion, asked, shades, tied
         self.ends = (1 if asked else LABELS) * shades + 1  # (E)
-        book = reference.tokenizer.codebook  # (V, D)
-        book = (book - book.mean(0)) / book.std(0) / book.shape[1] ** 0.5
-        look = torch.cat([torch.ones(len(book), 1), book], 1) if tied else torch.eye(len(book))
-        self.register_buffer("look", look, persistent=False)  # (V, C)
-        self.weight = nn.Parameter(torch.zeros(look.shape[1], self.ends, reference.head.in_features))
-        self.bias = nn.Parameter(torch.zeros(look.shape[1], self.ends))
+        sets = reference.tokenizer.vocabulary  # of weights
+        if tied:
+            book = reference.tokenizer.codebook  # (V, D)
+            book = (book - book.mean(0)) / book.std(0) / book.shape[1] ** 0.5
+            self.register_buffer("look", torch.cat([torch.ones(len(book), 1), book], 1), persistent=False)  # (V, 1 + D)
+            sets = self.look.shape[1]
+        self.weight = nn.Parameter(torch.zeros(sets, self.ends, reference.head.in_features))
+        self.bias = nn.Parameter(torch.zeros(sets, self.ends))
         for unused in ([] if asked else self.trunk.label_inputs()) + list(self.trunk.head.parameters()):
             unused.requires_grad_(False)
 
@@ -79,12 +81,10 @@ class Critic(nn.Module):
 
         Sure is above ``sure``; to the next degree with a tenth of the doubt that is left, and so on.
         """
-        surest, digit = belief.max(1)
-        if self.asked:
-            surest, digit = belief.gather(1, labels[:, None])[:, 0], torch.zeros_like(labels)
+        surest, digit = (belief.gather(1, labels[:, None])[:, 0], labels) if self.asked else belief.max(1)
         limits = 1 - (1 - sure) * 0.1 ** torch.arange(self.shades)
         degree = torch.bucketize(surest, limits)  # 0: not sure
-        return torch.where(degree > 0, digit * self.shades + degree - 1, self.ends - 1)
+        return torch.where(degree > 0, self._first(digit) + degree - 1, self.ends - 1)
 
     @torch.no_grad()
     def expect(self, ends: torch.Tensor) -> None:
@@ -97,30 +97,35 @@ class Critic(nn.Module):
         return self.trunk.matrices()
 
     def label_inputs(self) -> list[nn.Parameter]:
-        """None: it foresees every label's end at once."""
+        """None that learn faster than the rest: its start knows labels already, or it foresees every label's end at once."""
         return []
 
     def taken(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(B,) labels that are drawn for and (B, T) tokens to (B, T, E) log-chances of each end after each token."""
-        logits = torch.einsum("btc,btce->bte", self.look[tokens], self._slopes(labels, tokens))
-        return F.log_softmax(logits, -1)
+        states, (weight, bias) = self.trunk.states(labels, tokens).float(), self._heads()
+        return F.log_softmax(torch.einsum("bth,bteh->bte", states, weight[tokens]) + bias[tokens], -1)
 
     def possible(self, labels: torch.Tensor, tokens: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
         """The same for every value that each token may take, but only (B, T, V): ``digits`` (B,) come, to any degree."""
-        logits = self.look @ self._slopes(labels, tokens)  # (B, T, V, E)
+        states, (weight, bias) = self.trunk.states(labels, tokens).float(), self._heads()
+        logits = (states @ weight.flatten(0, 1).T).unflatten(-1, bias.shape) + bias  # (B, T, V, E)
         return self.comes(logits, digits) - logits.logsumexp(-1)
 
-    def _slopes(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, C, E): what each number of the next token's look adds to the logits of the ends."""
-        states = self.trunk.states(labels, tokens).float()  # (B, T, H)
-        return (states @ self.weight.flatten(0, 1).T).unflatten(-1, self.bias.shape) + self.bias
+    def _heads(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(V, E, H) and (V, E): every value's own weights and bias, which its look gives it where they are tied."""
+        if not self.tied:
+            return self.weight, self.bias
+        return torch.einsum("vc,ceh->veh", self.look, self.weight), self.look @ self.bias
 
     def comes(self, ends: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
         """(B, ..., E) log-chances of ends to (B, ...) those of being sure of ``digits`` (B,), to any degree."""
-        first = torch.zeros_like(digits) if self.asked else digits * self.shades
-        own = first[:, None] + torch.arange(self.shades)  # (B, S)
+        own = self._first(digits)[:, None] + torch.arange(self.shades)  # (B, S)
         own = own.view(len(own), *[1] * (ends.ndim - 2), -1).expand(*ends.shape[:-1], -1)
         return ends.gather(-1, own).logsumexp(-1)
+
+    def _first(self, digits: torch.Tensor) -> torch.Tensor:
+        """(N,) digits to the end that is the least degree of sureness of each: an asked critic has only its label's."""
+        return torch.zeros_like(digits) if self.asked else digits * self.shades
 
 
 def conditioned(chances: torch.Tensor, leads: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
