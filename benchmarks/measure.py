@@ -31,12 +31,12 @@ def success_and_kl(policy: Policy, start: Policy, judge: Classifier, labels: tor
     return {"success": right / len(labels), "kl": round(nats / len(labels), 3)}
 
 
-def along(place: Place, task: str, lengths: Iterable[float]) -> Iterator[tuple[float, Policy, Policy]]:
-    """(length, policy, start) on the way that a task's GRPO went, seed 0: one policy, moved on.
+def along(place: Place, task: str, lengths: Iterable[float], seed: int = 0) -> Iterator[tuple[float, Policy, Policy]]:
+    """(length, policy, start) on the way that a seed of a task's GRPO went: one policy, moved on.
 
     That is policy = beginning + length * (kept - beginning), where RL begins at the start or where foresight ended.
     """
-    beginning, kept = place.policy(place.recipe.beginning(task)), place.policy(run_folder(task, "grpo", 0))
+    beginning, kept = place.policy(place.recipe.beginning(task)), place.policy(run_folder(task, "grpo", seed))
     start, policy = place.policy(STARTS[task]), copy.deepcopy(kept)
     for length in lengths:
         place_along(policy.parameters(), beginning.parameters(), kept.parameters(), length)
