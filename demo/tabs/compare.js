@@ -5,7 +5,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
   const columns = Array.from({ length: 4 }, () => {
     const parts = { title: make("h2", {}, "\u00a0"), hero: make("div", { class: "small-hero" }), samples: make("div", { class: "samples" }),
       success: make("p", { class: "figure" }, "\u00a0"), more: make("p", { class: "caption" }, "\u00a0"),
-      map: make("canvas", { class: "map", width: 8, height: 8, role: "img", "aria-label": "KL at each token" }), total: make("p", { class: "caption" }, "\u00a0") };
+      map: make("canvas", { class: "map pending", width: 8, height: 8, role: "img", "aria-label": "KL at each token" }), total: make("p", { class: "caption" }, "\u00a0") };
     parts.node = make("section", { class: "column" }, ...["title", "hero", "success", "more", "samples", "map", "total"].map((name) => parts[name]));
     parts.player = new Player(parts.hero, { buttons: false });
     return parts;
@@ -43,6 +43,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
   const most = { value: 0 };
   function tell(i, one) {
     const column = columns[i];
+    column.map.classList.toggle("pending", !one); // else the last question's map would stand under new pictures
     if (!one) {
       column.success.textContent = column.more.textContent = column.total.textContent = "\u00a0";
       return;

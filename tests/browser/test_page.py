@@ -113,6 +113,17 @@ def test_compare_marks_what_the_judge_rejects_and_measures_live(visit):
     assert page.locator(".compare .column >> nth=1 >> .wrong").count() > 0
     shares = [float(text.split()[0]) for text in page.locator(".compare .figure b").all_inner_texts()]
     assert shares[3] > shares[1] + 40
+    # Asked for another digit, a map is shown only where that digit has been measured.
+    page.locator(".compare .choices label").nth(5).click()
+    columns = """() => {
+        const seen = [...document.querySelectorAll('.compare .column')].map((column) => [
+            column.querySelector('.figure b') !== null,
+            getComputedStyle(column.querySelector('.map')).visibility === 'visible',
+        ]);
+        return seen.some(([measured]) => !measured) && seen;
+    }"""
+    assert all(measured == shown for measured, shown in page.wait_for_function(columns).json_value())
+    page.wait_for_function("document.querySelectorAll('.compare .map:not(.pending)').length === 4")
 
 
 def test_a_drawing_is_scored_completed_and_the_classifier_fooled(visit):
