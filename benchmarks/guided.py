@@ -19,9 +19,9 @@ from benchmarks.report import write
 from core.classifiers import predict
 from core.data import load_mnist
 from core.metrics import frechet
-from core.objectives import exact_kl
 from core.recipes import find_recipe
 from core.stages import Place, prepare
+from core.yardstick import draw
 
 TASK = "refine"
 SEEDS = range(5)
@@ -43,13 +43,9 @@ def main() -> None:
     real = features(prepare(place.recipe)(training[picked]))
 
     def measure(policy, start):
-        generator, tokens, nats = torch.Generator().manual_seed(777), [], 0.0
-        for part in labels.split(200):
-            tokens.append(policy.sample(part, generator=generator).tokens)
-            nats += exact_kl(policy.log_probs(part, tokens[-1]), start.log_probs(part, tokens[-1])).sum().item()
-        images = policy.tokenizer.decode(torch.cat(tokens))
+        images, nats = draw(policy, start, labels, 777)
         confidence = predict(classifier, images).gather(1, labels[:, None]).mean().item()
-        return confidence, nats / SAMPLES, frechet(real, features(images))
+        return confidence, nats.mean().item(), frechet(real, features(images))
 
     found: dict[tuple[float, float], list] = {}
     for seed in SEEDS:

@@ -59,18 +59,12 @@ class Yardstick:
     def policy(self, policy: Policy, reference: Policy | None, digits: tuple[int, ...]) -> dict[str, float]:
         """Every figure of a policy, from SAMPLES samples at temperature 1; KL only where there is a reference."""
         labels = torch.tensor(digits).repeat_interleave(-(-SAMPLES // len(digits)))
-        generator, tokens, nats = torch.Generator().manual_seed(SEED), [], []
-        for part in labels.split(200):
-            tokens.append(policy.sample(part, generator=generator).tokens)
-            if reference is not None:
-                with torch.no_grad():
-                    kl = exact_kl(policy.log_probs(part, tokens[-1]), reference.log_probs(part, tokens[-1]))
-                nats.append(kl.sum(1))
-        values = self.pictures(policy.tokenizer.decode(torch.cat(tokens)), labels)
+        images, nats = draw(policy, reference, labels, SEED)
+        values = self.pictures(images, labels)
         if policy.tokenizer.vocabulary == self.tokenizer.vocabulary:
             values["nll"] = heldout_nll(policy, self.images, self.labels).mean().item()
         if reference is not None:
-            values["kl"] = torch.cat(nats).mean().item()
+            values["kl"] = nats.mean().item()
         return values
 
     def noise(self) -> dict[str, float]:
@@ -83,3 +77,16 @@ class Yardstick:
         """Every figure of the real test digits, encoded to tokens and decoded again: what the tokenizer loses."""
         parts = [self.tokenizer.decode(self.tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)
+
+
+@torch.no_grad()
+def draw(
+    policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(N,) labels to (N, 1, size, size) pictures at temperature 1 and, given a reference, (N,) exact KL to it in nats."""
+    generator, tokens, nats = torch.Generator().manual_seed(seed), [], []
+    for part in labels.split(200):
+        tokens.append(policy.sample(part, generator=generator).tokens)
+        if reference is not None:
+            nats.append(exact_kl(policy.log_probs(part, tokens[-1]), reference.log_probs(part, tokens[-1])).sum(1))
+    return policy.tokenizer.decode(torch.cat(tokens)), torch.cat(nats) if nats else None
