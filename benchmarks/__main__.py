@@ -18,9 +18,9 @@ import torch
 from benchmarks.report import write
 from core.algorithms import GRPO
 from core.classifiers import DigitClassifier, Judge
+from core.configs import RLConfig
 from core.patches import PatchTokenizer
 from core.policies import LSTMPolicy
-from core.recipes import RLConfig
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.configs import ClassifierConfig
 from core.data import augment
-from core.recipes import ClassifierConfig
 
 
 @dataclass(frozen=True)

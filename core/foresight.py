@@ -18,33 +18,19 @@ drawn and not another, and what follows chance strays from the start. The critic
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.classifiers import Classifier, predict
-from core.descent import cosine, descend, fast_products, make_optimizers, set_rates
+from core.before import collect, learn, recorded
+from core.classifiers import Classifier
+from core.configs import ForesightConfig
+from core.descent import fast_products
 from core.objectives import exact_kl
 from core.policies import LABELS, Policy
-from core.recipes import ForesightConfig
-
-CHUNK = 500  # pictures drawn at a time
-
-
-@dataclass(frozen=True)
-class ForesightStep:
-    """One record of training."""
-
-    step: int
-    part: str  # "drawing", "critic" or "policy"
-    samples: int  # drawn so far
-    loss: float  # of the critic, nats a token; of the policy, KL(what it should draw || policy), nats a picture
-    gradient_norm: float
-    seconds: float
 
 
 class Critic(nn.Module):
@@ -143,6 +129,7 @@ def conditioned(chances: torch.Tensor, leads: torch.Tensor, scale: float = 1.0) 
     return F.log_softmax(chances + scale * leads, -1)
 
 
+@recorded
 def foresight(
     policy: Policy,
     critic: Critic,
@@ -150,8 +137,8 @@ def foresight(
     classifier: Classifier,
     config: ForesightConfig,
     generator: torch.Generator,
-) -> Iterator[ForesightStep]:
-    """Train ``critic`` and then ``policy`` in place, one record a step.
+) -> Iterator[tuple[str, int, float, float]]:
+    """Train ``critic`` and then ``policy`` in place, one core.before.BeforeStep a step.
 
     Args:
         policy: what learns to draw; starts equal to the reference.
@@ -164,22 +151,11 @@ def foresight(
     Raises:
         ValueError: the classifier is sure of none of the pictures.
     """
-    started, step = time.perf_counter(), 0
-
-    def record(part: str, loss: float = 0.0, norm: float = 0.0) -> ForesightStep:
-        nonlocal step
-        step += 1
-        return ForesightStep(step - 1, part, len(tokens), loss, norm, time.perf_counter() - started)
-
-    tokens, ends = torch.empty(0, reference.tokenizer.length, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
-    asked = torch.arange(CHUNK) % LABELS
-    while len(tokens) < config.pictures:
-        drawn = reference.sample(asked, generator=generator).tokens
-        belief = predict(classifier, reference.tokenizer.decode(drawn))
-        tokens, ends = torch.cat([tokens, drawn]), torch.cat([ends, critic.read(asked, belief, config.sure)])
-        yield record("drawing")
+    read = functools.partial(critic.read, sure=config.sure)
+    labels, tokens, ends = yield from collect(reference, classifier, config.pictures, read, generator)
+    total = len(tokens)
     critic.expect(ends)
-    labels, ended = asked.repeat(len(tokens) // CHUNK), ends < critic.ends - 1
+    ended = ends < critic.ends - 1
     if not critic.asked:  # then a picture might have been drawn for whatever digit it turned out to be
         labels = torch.where(ended, ends // critic.shades, labels)
     sure = ended.nonzero().flatten()
@@ -188,43 +164,19 @@ def foresight(
 
     def surprise(part):
         with fast_products():
-            chances = critic.taken(labels[part], tokens[part])
+            chances = critic.taken(labels[part], tokens[part].long())
         return -chances.gather(-1, ends[part][:, None, None].expand(-1, tokens.shape[1], 1)).mean((1, 2))
 
     def gap(part):
+        asked, drawn = labels[part], tokens[part].long()
         with fast_products():
             with torch.no_grad():
-                chances = reference.log_probs(labels[part], tokens[part])
-                leads = critic.possible(labels[part], tokens[part], labels[part])
-                wanted = conditioned(chances, leads, config.scale)
-            drawn = policy.log_probs(labels[part], tokens[part])
-        return exact_kl(wanted, drawn).sum(1)
+                wanted = conditioned(reference.log_probs(asked, drawn), critic.possible(asked, drawn, asked), config.scale)
+            now = policy.log_probs(asked, drawn)
+        return exact_kl(wanted, now).sum(1)
 
-    everything = torch.arange(len(tokens))
-    for loss, norm in _learn(critic, everything, surprise, config, config.critic_steps, "critic_lr", generator):
-        yield record("critic", loss, norm)
-    for loss, norm in _learn(policy, sure, gap, config, config.steps, "lr", generator):
-        yield record("policy", loss, norm)
-
-
-def _learn(
-    model: Policy | Critic,
-    pictures: torch.Tensor,
-    loss: Callable[[torch.Tensor], torch.Tensor],
-    config: ForesightConfig,
-    steps: int,
-    rate: str,
-    generator: torch.Generator,
-) -> Iterator[tuple[float, float]]:
-    """Minimise the mean of ``loss``, which takes indices and returns (N,), over ``pictures``; yields it and the norm.
-
-    ``rate`` names Adam's learning rate in the configuration.
-    """
-    lr = getattr(config, rate)
-    optimizers = make_optimizers(model, lr, config.label_lr, lr * config.matrix_lr)
-    for step in range(steps):
-        set_rates(optimizers, cosine(step, steps, config.warmup))
-        picked = pictures[torch.randint(len(pictures), (config.batch,), generator=generator)]
-        losses = (loss(part).sum() / config.batch for part in picked.split(model.portion))
-        failure = f"training diverged at step {step}; lower {rate.replace('_', '-')} (now {lr})."
-        yield descend(losses, model, optimizers, config.clip, failure)
+    everything = torch.arange(total)
+    for loss, norm in learn(critic, everything, surprise, config, config.critic_steps, "critic_lr", generator):
+        yield "critic", total, loss, norm
+    for loss, norm in learn(policy, sure, gap, config, config.steps, "lr", generator):
+        yield "policy", total, loss, norm

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.configs import TokenizerConfig
 from core.data import augment
-from core.recipes import TokenizerConfig
 from core.tokenizers import check_images, check_tokens
 
 PATCH = 4  # pixels a side: two convolutions of stride 2

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
+from core.configs import PretrainConfig
 from core.data import augment
 from core.descent import cosine, descend, fast_products, make_optimizers, set_rates
 from core.policies import LABELS, Policy, distribution, gather
-from core.recipes import PretrainConfig
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every hyperparameter, in frozen dataclasses.
+"""What every recipe is made of, each hyperparameter included.
 
 A recipe names one choice of each part: tokenizer -> policy -> rewards -> algorithm. A task says where RL starts.
 """
@@ -8,119 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.algorithms import GRPO, Reinforce
-from core.fields import check_fields
+from core.configs import (
+    BeforeConfig,
+    ClassifierConfig,
+    ForesightConfig,
+    PretrainConfig,
+    RLConfig,
+    TokenizerConfig,
+    UnlikelihoodConfig,
+)
 
 STARTS = {"steer": "unlabelled", "refine": "labelled", "scratch": "random"}
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Adam (Kingma and Ba 2015), or Muon with it, under a warm-up and a cosine decay to zero."""
-
-    steps: int = 3000
-    batch: int = 128
-    lr: float = 3e-3
-    matrix_lr: float = 0.0  # Muon's, for the matrices between hidden units; 0: Adam for everything
-    warmup: int = 100
-    clip: float = 1.0  # largest gradient norm
-    strength: float = 0.25  # of the augmentation: without it, 60,000 pictures are learned by heart too soon
-    augmented: float = 0.8  # share of the training that augments; the rest sees MNIST as it is
-    drop: float = 0.0  # share of pictures whose label is withheld, for guidance; only a transformer can
-
-    def __post_init__(self):
-        check_fields(self, steps=(1, 1_000_000), batch=(1, 10_000), lr=(0, 1), warmup=(1, 100_000), clip=(1e-6, 1e6))
-        check_fields(self, strength=(0, 2), augmented=(0, 1), drop=(0, 1), matrix_lr=(0, 1))
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """The VQ-VAE and its training: Adam, a codebook that follows by a running average."""
-
-    codes: int = 128  # V
-    dim: int = 16  # numbers in a code
-    channels: int = 32  # of the first convolution
-    steps: int = 3000
-    batch: int = 128
-    lr: float = 2e-3
-    decay: float = 0.99  # of the codebook's running average
-    commitment: float = 0.25  # weight of the distance between an encoder's output and its code
-    strength: float = 0.5  # of the augmentation
-
-    def __post_init__(self):
-        check_fields(self, codes=(2, 4096), dim=(1, 256), channels=(1, 256), steps=(1, 1_000_000), batch=(1, 10_000))
-        check_fields(self, lr=(0, 1), decay=(0, 0.99999), commitment=(0, 100), strength=(0, 2))
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """AdamW under a one-cycle schedule, on pictures that are a little turned, scaled and shifted anew each time."""
-
-    width: int = 32
-    epochs: int = 14
-    batch: int = 128
-    lr: float = 3e-3
-
-    def __post_init__(self):
-        check_fields(self, width=(1, 512), epochs=(1, 1000), batch=(2, 10_000), lr=(0, 1))
-
-
-@dataclass(frozen=True)
-class RLConfig:
-    """What both algorithms share. Samples a step = digits x group."""
-
-    digits: tuple[int, ...] = tuple(range(10))
-    group: int = 32  # samples for each digit and step (G)
-    steps: int = 200
-    lr: float = 3e-4  # Adam; decays linearly to zero
-    label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
-    beta: float = 0.1  # weight of the KL to the reference, in reward per nat
-    ramp: float = 0.0  # share of the run over which beta grows from nothing; 0: the full weight from the start
-    clip: float = 1.0  # largest gradient norm
-    average: float = 0.95  # decay of the running average of the weights, which is what is kept; 0: the last weights
-    reach: float = 1.0  # how far from the start what is kept lies, along the way to that average; see core.rl.train
-    temperature: float = 1.0
-    keep: int = 0  # samples of each group to learn from, see core.rl.select; 0: all
-    warmup: int = 5  # steps until the full learning rate
-    memory: float = 0.9  # decay of the running mean of rewards, REINFORCE's baseline
-
-    def __post_init__(self):
-        check_fields(
-            self,
-            **{"group": (2, 4096), "steps": (1, 100_000), "lr": (0, 1), "label_lr": (0, 1000), "beta": (0, 100)},
-            **{"clip": (1e-6, 1e6), "average": (0, 0.9999), "temperature": (0.05, 10), "keep": (0, 4096)},
-            **{"warmup": (1, 10_000), "memory": (0, 0.9999), "ramp": (0, 1), "reach": (0, 10)},
-        )
-        if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
-            raise ValueError(f"digits are {self.digits!r}; allowed: one or more different digits from 0 to 9.")
-
-    def beta_at(self, step: int) -> float:
-        """The KL's weight in a step, from 0: first the reward is found, then the price is brought down."""
-        return self.beta if self.ramp == 0 else self.beta * min(1.0, (step + 1) / (self.ramp * self.steps))
-
-
-@dataclass(frozen=True)
-class ForesightConfig:
-    """Before RL: what labels come to, from the start's own pictures (core.foresight). Rates warm up and decay to zero."""
-
-    pictures: int = 60_000  # drawn by the start
-    sure: float = 0.9  # a picture ends in a digit where the classifier's confidence in it is above this, else in none
-    shades: int = 1  # degrees of sureness that the critic tells apart: failures are few, and degrees teach more than they do
-    tied: bool = False  # whether the critic foresees of values that look alike alike, see core.foresight.Critic
-    scale: float = 1.0  # power that the critic's word is raised to; 1 is Bayes' rule
-    batch: int = 128
-    critic_steps: int = 800
-    critic_lr: float = 2e-3  # Adam's
-    steps: int = 800  # of the policy
-    lr: float = 1.5e-3
-    matrix_lr: float = 2.0  # Muon's learning rate, as a multiple of Adam's; 0: Adam for everything
-    label_lr: float = 5.0  # the label inputs' learning rate, likewise
-    warmup: int = 20
-    clip: float = 1.0  # largest gradient norm
-
-    def __post_init__(self):
-        check_fields(self, pictures=(1, 10_000_000), sure=(0, 0.999), batch=(1, 10_000), critic_steps=(1, 1_000_000))
-        check_fields(self, critic_lr=(0, 1), steps=(1, 1_000_000), lr=(0, 1), matrix_lr=(0, 1000), label_lr=(0, 1000))
-        check_fields(self, warmup=(1, 100_000), clip=(1e-6, 1e6), shades=(1, 6), scale=(0, 1000))
 
 
 @dataclass(frozen=True)
@@ -130,7 +28,8 @@ class Ablation:
     says: str  # what, in a few words that follow "GRPO"
     rewards: dict[str, float] | None = None
     grpo: GRPO | None = None
-    foresight: bool = True  # whether it begins where the task's foresight ended, or at the start
+    config: RLConfig | None = None
+    before: bool = True  # whether it begins where what comes before the task's RL ended, or at the start
 
 
 @dataclass(frozen=True)
@@ -143,7 +42,8 @@ class Task:
     ablations: dict[str, Ablation] = field(default_factory=dict)
     guidances: tuple[float, ...] = ()  # of a start that knows labels and of what RL begins with, to be measured beside them
     guidance: float = 1.0  # of the policy that is kept: trained without, then guided, which costs KL like training does
-    foresight: ForesightConfig | None = None  # comes before RL, for both algorithms; the KL is to the start all the same
+    # What comes before RL, for both algorithms; the KL is to the start all the same.
+    before: BeforeConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -171,10 +71,11 @@ class Recipe:
         return {"size": self.size, **{name: getattr(self.tokenizer, name) for name in ("codes", "dim", "channels")}}
 
     def beginning(self, task: str, ablation: str = "") -> str:
-        """The policy that a task's RL, or an ablation of it, begins with: its start, or what foresight made of it."""
+        """The policy that a task's RL, or an ablation of it, begins with: its start, or what was made of that before."""
         settings = self.tasks[task]
-        foreseen = settings.foresight and (not ablation or settings.ablations[ablation].foresight)
-        return f"{task}/foresight" if foreseen else STARTS[task]
+        if settings.before and (not ablation or settings.ablations[ablation].before):
+            return f"{task}/{settings.before.name}"
+        return STARTS[task]
 
 
 def _tasks(
@@ -209,7 +110,18 @@ RECIPES = {
                     **{"steps": 300, "group": 64, "keep": 32, "lr": 3e-4, "label_lr": 40, "beta": 0.08, "ramp": 1.0},
                     **{"average": 0.98, "reach": 1.1},
                 ),
-                refine=RLConfig(steps=150, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.025, average=0.98),
+                refine=RLConfig(steps=60, group=128, keep=24, lr=4e-5, label_lr=10, beta=0.03, average=0.95),
+                of_refine={
+                    "before": UnlikelihoodConfig(),
+                    # RL from the start itself has more to find, and takes longer and larger steps.
+                    "ablations": {
+                        "direct": Ablation(
+                            "without unlikelihood",
+                            config=RLConfig(steps=150, group=128, keep=24, lr=1e-4, label_lr=20, beta=0.025, average=0.98),
+                            before=False,
+                        )
+                    },
+                },
                 scratch=RLConfig(steps=60, group=8, lr=1e-3, beta=0.0),
             ),
         ),
@@ -222,6 +134,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
+                of_refine={"before": UnlikelihoodConfig(pictures=5000, sure=0.5, steps=60, lr=3e-3, warmup=5)},
                 scratch=RLConfig(steps=10, group=16, lr=3e-3, beta=0.0),
             ),
         ),
@@ -237,7 +150,7 @@ RECIPES = {
                 # All samples teach, once: a few that stand for the rest make the KL's gradient noisy.
                 steer=RLConfig(steps=240, group=48, lr=1.2e-4, label_lr=12, beta=0.07, average=0.97),
                 of_steer={
-                    **{"grpo": GRPO(updates=1, critic=True), "foresight": ForesightConfig(), "guidances": (2.0,)},
+                    **{"grpo": GRPO(updates=1, critic=True), "before": ForesightConfig(), "guidances": (2.0,)},
                     **{"ablations": {"group": Ablation("without the critic", grpo=GRPO(updates=1))}, "guidance": 1.2},
                 },
                 # Few and small steps, and half their way is kept: what foresight found is worth more than what RL adds, and
@@ -246,13 +159,13 @@ RECIPES = {
                 scratch=RLConfig(steps=40, group=8, lr=1e-3, beta=0.0),
                 of_refine={
                     "grpo": GRPO(updates=1, critic=True),
-                    "foresight": ForesightConfig(
+                    "before": ForesightConfig(
                         **{"pictures": 80_000, "shades": 3, "tied": True, "scale": 8.0, "critic_steps": 1500},
                         **{"steps": 700, "lr": 3e-4, "label_lr": 2.0},
                     ),
                     # The rewards by themselves: foresight heeds the classifier, whatever is paid afterwards.
                     "ablations": {
-                        name: Ablation(says, rewards, GRPO(updates=1), foresight=False)
+                        name: Ablation(says, rewards, GRPO(updates=1), before=False)
                         for name, says, rewards in (
                             ("direct", "without foresight", None),
                             ("coherence", "without, paid for coherence", {"coherence": 1.0}),
@@ -278,19 +191,19 @@ RECIPES = {
                 scratch=RLConfig(steps=10, group=16, lr=2e-3, beta=0.0),
                 of_steer={
                     "grpo": GRPO(critic=True),
-                    "foresight": ForesightConfig(
+                    "before": ForesightConfig(
                         **{"pictures": 2000, "sure": 0.5, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
                         **{"steps": 40, "lr": 2e-3, "warmup": 5},
                     ),
                 },
                 of_refine={
                     "grpo": GRPO(critic=True),
-                    "foresight": ForesightConfig(
+                    "before": ForesightConfig(
                         **{"pictures": 2000, "sure": 0.5, "shades": 2, "tied": True, "scale": 2.0, "batch": 32},
                         **{"critic_steps": 100, "critic_lr": 5e-3, "steps": 40, "lr": 2e-3, "warmup": 5},
                     ),
                     "ablations": {
-                        "direct": Ablation("without foresight", grpo=GRPO(), foresight=False),
+                        "direct": Ablation("without foresight", grpo=GRPO(), before=False),
                         "realism": Ablation("paid for realism", {"realism": 1.0}),
                     },
                     **{"guidances": (2.0,), "guidance": 1.5},

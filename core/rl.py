@@ -23,11 +23,11 @@ import torch
 from core.algorithms import GRPO, Reinforce
 from core.baseline import Foreseen
 from core.classifiers import Classifier, predict
+from core.configs import RLConfig
 from core.descent import descend, make_optimizers, set_rates
 from core.foresight import Critic
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
 from core.policies import Policy, gather
-from core.recipes import RLConfig
 from core.rewards import Rewards
 
 

@@ -14,15 +14,18 @@ from pathlib import Path
 import torch
 
 from core import checkpoints
+from core.before import CHUNK, BeforeStep
 from core.classifiers import accuracy, train_classifier
+from core.configs import BeforeConfig, ClassifierConfig, ForesightConfig, PretrainConfig, RLConfig, TokenizerConfig
 from core.data import halves, load_mnist, resize
-from core.foresight import CHUNK, Critic, ForesightStep, foresight
+from core.foresight import Critic, foresight
 from core.patches import train_tokenizer
 from core.pretrain import heldout_nll, pretrain
-from core.recipes import STARTS, ClassifierConfig, ForesightConfig, PretrainConfig, Recipe, RLConfig, TokenizerConfig
+from core.recipes import STARTS, Recipe
 from core.rewards import Rewards
 from core.rl import RLStep, train
 from core.tokenizers import PixelTokenizer
+from core.unlikelihood import unlikelihood
 
 Progress = Iterator[tuple[int, int, str]]
 
@@ -159,14 +162,18 @@ def pretrain_stage(
     yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
 
 
-def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int = 0) -> Progress:
-    """Learn what labels come to from a task's start, and save what its RL begins with, and the critic. Needs no MNIST."""
+def before_stage(place: Place, task: str, config: BeforeConfig, seed: int = 0) -> Progress:
+    """What comes before a task's RL: save what that begins with and, of foresight, the critic. Needs no MNIST."""
     reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
-    head = {"asked": not reference.blind(), "shades": config.shades, "tied": config.tied}
-    critic, classifier = Critic(reference, **head), place.classifier()
-    total = math.ceil(config.pictures / CHUNK) + config.critic_steps + config.steps
-    curve = []
-    for record in foresight(policy, critic, reference, classifier, config, torch.Generator().manual_seed(seed)):
+    classifier, generator, critic = place.classifier(), torch.Generator().manual_seed(seed), None
+    total, curve = math.ceil(config.pictures / CHUNK) + config.steps, []
+    if isinstance(config, ForesightConfig):
+        head = {"asked": not reference.blind(), "shades": config.shades, "tied": config.tied}
+        critic, total = Critic(reference, **head), total + config.critic_steps
+        records = foresight(policy, critic, reference, classifier, config, generator)
+    else:
+        records = unlikelihood(policy, reference, classifier, config, generator)
+    for record in records:
         if record.step % 10 == 0:
             curve.append(curve_point(record))
         note = f"{record.samples:,} pictures drawn" if record.part == "drawing" else f"{record.part}, loss {record.loss:.3f}"
@@ -176,7 +183,8 @@ def foresight_stage(place: Place, task: str, config: ForesightConfig, seed: int 
         **{"config": dataclasses.asdict(config), "seconds": round(record.seconds, 1)},
     }
     kind = place.recipe.kind
-    checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind, **head}, about)
+    if critic is not None:
+        checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind, **head}, about)
     checkpoints.save(place.folder(place.recipe.beginning(task)), policy, kind, place.shape, about, curve)
 
 
@@ -215,7 +223,7 @@ def rl_stage(
     checkpoints.save(folder, policy, recipe.kind, shape, about, curve)
 
 
-def curve_point(record: RLStep | ForesightStep) -> dict:
+def curve_point(record: RLStep | BeforeStep) -> dict:
     """The numbers of a record, without its samples, rounded for the curve that ships."""
     plain = {}
     for field in dataclasses.fields(record):

@@ -2,7 +2,7 @@
 
     python -m core.train STAGE --recipe NAME [--task TASK]
 
-where STAGE is classifier, judge, tokenizer, pretrain, foresight, reinforce, grpo or all.
+where STAGE is classifier, judge, tokenizer, pretrain, foresight, unlikelihood, reinforce, grpo or all.
 
 Any hyperparameter of the stage can be set by its name, for example ``--beta 0.05 --steps 50 --digits 7``. ``all`` trains
 everything from nothing, stages that do not need each other side by side, and ends with the ladder of ``core.evaluate``; with
@@ -24,16 +24,17 @@ import torch
 from tqdm import tqdm
 
 from core import checkpoints
+from core.configs import ForesightConfig, UnlikelihoodConfig
 from core.data import DataError
 from core.evaluate import WORKERS, evaluate, print_ladder
 from core.fields import field_names, parse_field
 from core.memory import keep_memory
-from core.recipes import STARTS, ForesightConfig, find_recipe
+from core.recipes import STARTS, find_recipe
 from core.stages import (
     SEEDS,
     Place,
+    before_stage,
     classifier_stage,
-    foresight_stage,
     pretrain_stage,
     random_stage,
     rl_stage,
@@ -41,9 +42,10 @@ from core.stages import (
     tokenizer_stage,
 )
 
-STAGES = ("classifier", "judge", "tokenizer", "pretrain", "foresight", "reinforce", "grpo", "all")
+BEFORE = {config.name: config for config in (ForesightConfig, UnlikelihoodConfig)}  # what may come before RL
+STAGES = ("classifier", "judge", "tokenizer", "pretrain", *BEFORE, "reinforce", "grpo", "all")
 # Waves of ``all``: each needs those before it only.
-JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, FORESEEN = range(6)
+JUDGES, TOKENIZER, UNTRAINED, PRETRAINED, RUNS, LATER_RUNS = range(6)
 GENERAL = ("recipe", "task", "seed", "seeds", "start", "data-root", "checkpoints", "out", "ablation", "resume")
 
 
@@ -114,17 +116,17 @@ def plan(stage: str, options: dict[str, str]):
         title = f"{name} {task}" + f" seed {seed}" * (seed > 0)
         if ablation:
             other = recipe.tasks[task].ablations[ablation]
-            algorithm, title = other.grpo or algorithm, f"{title} {other.says}"
+            algorithm, config, title = other.grpo or algorithm, other.config or config, f"{title} {other.says}"
         algorithm, config = change(algorithm, options), change(config, options)
-        if algorithm.critic and recipe.tasks[task].foresight is None:
+        if algorithm.critic and not isinstance(recipe.tasks[task].before, ForesightConfig):
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, name, seed, ablation))
-        wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] else FORESEEN
+        wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] else LATER_RUNS
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)
 
-    def foreseen(task):
-        config = change(recipe.tasks[task].foresight, options)
-        add(RUNS, f"foresight {task}", place.folder(recipe.beginning(task)), foresight_stage, task, config, seed)
+    def prepared(task):
+        config = change(recipe.tasks[task].before, options)
+        add(RUNS, f"{config.name} {task}", place.folder(recipe.beginning(task)), before_stage, task, config, seed)
 
     if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
@@ -137,9 +139,9 @@ def plan(stage: str, options: dict[str, str]):
     elif stage == "pretrain":
         starts = _one_of("start", options.pop("start", "both"), ("both", "unlabelled", "labelled"))
         supervised([], ["unlabelled", "labelled"] if starts == "both" else [starts])
-    elif stage == "foresight":
-        allowed = tuple(task for task in recipe.tasks if recipe.tasks[task].foresight)
-        foreseen(_one_of("task", options.pop("task", next(iter(recipe.tasks))), allowed))
+    elif stage in BEFORE:
+        allowed = tuple(task for task, settings in recipe.tasks.items() if isinstance(settings.before, BEFORE[stage]))
+        prepared(_one_of("task", options.pop("task", (*allowed, *recipe.tasks)[0]), allowed))
     elif stage in ("reinforce", "grpo"):
         task = _one_of("task", options.pop("task", next(iter(recipe.tasks))), tuple(recipe.tasks))
         ablation = options.pop("ablation", "")
@@ -152,8 +154,8 @@ def plan(stage: str, options: dict[str, str]):
         if recipe.borrows:
             add(UNTRAINED, "untrained policy", place.folder("random"), random_stage, seed)
         for task in recipe.tasks:
-            if recipe.tasks[task].foresight:
-                foreseen(task)
+            if recipe.tasks[task].before:
+                prepared(task)
             for name in ("grpo", "reinforce"):  # the longer of the two first: whichever ends last keeps a core waiting
                 for number in range(seeds):
                     reinforced(task, name, number)
@@ -170,8 +172,8 @@ def _allowed(stage: str, recipe) -> str:
         names = field_names(type(getattr(recipe, stage)))
     elif stage in ("pretrain", "tokenizer"):
         names = field_names(type(recipe.labelled if stage == "pretrain" else recipe.tokenizer))
-    elif stage == "foresight":
-        names = field_names(ForesightConfig)
+    elif stage in BEFORE:
+        names = field_names(BEFORE[stage])
     elif stage in ("reinforce", "grpo"):
         algorithm, config = getattr(next(iter(recipe.tasks.values())), stage)
         names = field_names(type(config)) + field_names(type(algorithm))

@@ -64,9 +64,17 @@ class Models:
             return self.guests[name][1]
         return STARTS.get(name.split("/")[0], name)
 
+    def before(self, task: str) -> str:
+        """What comes before a task's RL; empty where nothing does."""
+        before = RECIPES[self.recipe].tasks[task].before
+        return before.name if before else ""
+
     def beginning(self, task: str) -> Policy:
-        """What a task's RL begins with; the KL is counted from its start all the same."""
-        return self.policy(RECIPES[self.recipe].beginning(task))
+        """What live training of a task begins with; the KL is counted from its start all the same.
+
+        What comes before RL in refine leaves hardly a mistake to be seen mended: live, that begins at the start itself.
+        """
+        return self.policy(STARTS[task] if task == "refine" else RECIPES[self.recipe].beginning(task))
 
     def rewards(self, task: str) -> Rewards:
         """What a task pays."""

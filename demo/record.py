@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 
-from core.recipes import RECIPES
 from demo import studies, training
 from demo.engine import GROUP, Engine
 
@@ -37,7 +36,7 @@ def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
     curve = json.loads((engine.root / recipe / "steer/grpo/curve.json").read_text(encoding="utf-8"))
     return {
         **{"recipe": recipe, "digit": digit, "seed": seed},
-        "foresight": RECIPES[recipe].tasks["steer"].foresight is not None,
+        "foresight": models.before("steer") == "foresight",
         "trajectory": engine.trajectory("steer/grpo", digit, 1.0, seed, 16, 0, recipe),
         "group": engine.group("steer", digit, seed, recipe),
         "changed": studies.changed(models, "steer", digit, seed, GROUP),

@@ -21,10 +21,11 @@ from typing import Any
 import torch
 
 from core.algorithms import GRPO, Reinforce
+from core.configs import RLConfig
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
 from core.policies import Policy
-from core.recipes import ONE_DIGIT, STARTS, RLConfig
+from core.recipes import ONE_DIGIT, STARTS
 from core.rl import RLStep, train
 from demo import requests
 from demo.models import Models

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from core import checkpoints, load_judge, load_policy
+from core.configs import RLConfig
 from core.evaluate import ladder
-from core.recipes import RECIPES, ForesightConfig, RLConfig
+from core.recipes import RECIPES
 from demo.engine import Engine
 
 REPO = Path(__file__).resolve().parents[1]
@@ -74,15 +75,16 @@ def test_checkpoints_and_metrics_belong_together(recipe):
     for task, settings in RECIPES[recipe].tasks.items():
         method, config = settings.grpo
         runs = {
-            "reinforce": ("REINFORCE", settings.reinforce[0], settings.rewards),
-            "grpo": ("GRPO", method, settings.rewards),
+            "reinforce": ("REINFORCE", settings.reinforce[0], config, settings.rewards),
+            "grpo": ("GRPO", method, config, settings.rewards),
         }
         for name, other in settings.ablations.items():
-            runs[f"grpo-{name}"] = (f"GRPO {other.says}", other.grpo or method, other.rewards or settings.rewards)
-        if settings.foresight:
-            about = json.loads((checkpoints.ROOT / recipe / task / "foresight/config.json").read_text(encoding="utf-8"))
-            assert ForesightConfig(**about["config"]) == settings.foresight
-        for folder, (row, method, rewards) in runs.items():
+            chosen = other.grpo or method, other.config or config, other.rewards or settings.rewards
+            runs[f"grpo-{name}"] = (f"GRPO {other.says}", *chosen)
+        if settings.before:
+            path = checkpoints.ROOT / recipe / RECIPES[recipe].beginning(task) / "config.json"
+            assert type(settings.before)(**json.loads(path.read_text(encoding="utf-8"))["config"]) == settings.before
+        for folder, (row, method, config, rewards) in runs.items():
             found = list((checkpoints.ROOT / recipe / task / folder).rglob("config.json"))
             assert seeds[f"{task}: {row}"] == len(found) > 0
             for path in found:

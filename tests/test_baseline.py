@@ -6,10 +6,10 @@ from toys import make_policy
 
 from core.algorithms import GRPO
 from core.baseline import Foreseen
+from core.configs import RLConfig
 from core.foresight import Critic
 from core.objectives import group_advantages
 from core.policies import gather
-from core.recipes import RLConfig
 
 
 def make_critic(kind):

@@ -9,9 +9,9 @@ from test_policies import every_picture
 from toys import Brightness, make_policy
 
 from core.algorithms import GRPO, Reinforce
+from core.configs import RLConfig
 from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, zero_variance
 from core.policies import gather
-from core.recipes import RLConfig
 from core.rewards import Rewards
 from core.rl import Batch, ahead, objective, select, train
 

@@ -5,10 +5,10 @@ import torch
 from test_policies import every_picture
 from toys import Brightness, make_policy
 
+from core.configs import ForesightConfig
 from core.foresight import Critic, conditioned, foresight
 from core.objectives import exact_kl
 from core.policies import LABELS
-from core.recipes import ForesightConfig
 
 SMALL = {"pictures": 4000, "sure": 0.6, "batch": 64, "critic_lr": 1e-2, "lr": 1e-2, "warmup": 5}
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from core.configs import TokenizerConfig
 from core.patches import PatchTokenizer, train_tokenizer
 from core.policies import LABELS, gather
-from core.recipes import TokenizerConfig
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy, guided, rotary, rotate
 

@@ -10,8 +10,9 @@ import core.stages
 import core.yardstick
 from core import data, evaluate, load_judge, load_policy, train
 from core.algorithms import GRPO, Reinforce
+from core.configs import PretrainConfig, RLConfig
 from core.data import DataError, load_mnist
-from core.recipes import RECIPES, PretrainConfig, RLConfig, Task
+from core.recipes import RECIPES, Task
 from core.train import main
 
 
@@ -65,6 +66,9 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     path.write_text(json.dumps(report))
     assert evaluate.main(["--recipe", recipe, "--checkpoints", str(tmp_path), "--task", "steer"]) == 0
     assert json.loads(path.read_text()) == report
+    if recipe == "tiny-4x4":  # what refine's RL begins with has learned to fail less, at a price
+        start, before = rows["refine: start (labelled)"], rows["refine: before RL (unlikelihood)"]
+        assert before["reward"]["mean"] > start["reward"]["mean"] and before["kl"]["mean"] > 0.01
     if recipe == "tiny-patches":
         before = rows["steer: before RL (foresight)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
@@ -122,6 +126,8 @@ class Inline:
         ("foresight --recipe patches-28x28 --task scratch", "--task is 'scratch'; allowed: steer, refine"),
         ("foresight --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
         ("foresight --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
+        ("unlikelihood --recipe tiny-4x4 --task steer", "--task is 'steer'; allowed: refine"),
+        ("unlikelihood --recipe tiny-4x4 --factor -1", "factor is -1.0; allowed: a number from 0 to 1000"),
         ("foresight --recipe tiny-patches --beta 1", "unknown option --beta for foresight; allowed: --recipe"),
     ],
 )

@@ -30,7 +30,14 @@ window.grpo.views.compare = ({ find, ask, data }) => {
     draw();
   }
 
+  const before = {
+    "": "",
+    foresight: "Before RL, both policies learned from a critic how a picture will end (foresight); that is in their KL.",
+    unlikelihood: "Before RL, both policies learned what not to draw from pictures that the start failed with (unlikelihood); that is in their KL.",
+  };
+
   function show(found) {
+    find(".before").textContent = before[found.before];
     found.policies.forEach((one, i) => {
       const column = columns[i];
       column.node.style.setProperty("--policy", one.colour);
