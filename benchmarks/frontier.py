@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.measure import along, success_and_kl
 from benchmarks.report import write
-from core.recipes import find_recipe
+from core.recipes import STARTS, find_recipe
 from core.stages import Place
 
 SAMPLES = 10_000
@@ -24,7 +24,7 @@ def main() -> None:
     judge, labels = place.judge(), torch.arange(SAMPLES) % 10
     print("| task | length | judge success | KL to start |\n|---|---|---|---|")
     for task in ("refine", "steer"):
-        for length, policy, start in along(place, task, LENGTHS):
+        for length, policy, start in along(place, task, STARTS[task], LENGTHS):
             points.append({"task": task, "length": length, **success_and_kl(policy, start, judge, labels, 1)})
             print("| {task} | {length:g} | {success:.2%} | {kl:.3f} |".format(**points[-1]), flush=True)
     report = {"recipe": "pixels-8x8", "samples": SAMPLES, "seed": 0, "points": points}

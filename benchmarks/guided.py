@@ -32,6 +32,7 @@ MIXTURES = {0.5: (1.2, 1.25, 1.3), 1.0: (1.15, 1.2, 1.25)}  # reach: guidances
 @torch.no_grad()
 def main() -> None:
     place = Place(find_recipe("patches-28x28"))
+    origin = place.recipe.beginning(TASK)
     classifier, kept = place.classifier(), place.recipe.tasks[TASK].grpo[1].reach
     labels = torch.arange(SAMPLES) % 10
 
@@ -49,7 +50,7 @@ def main() -> None:
 
     found: dict[tuple[float, float], list] = {}
     for seed in SEEDS:
-        for length, policy, start in along(place, TASK, [reach / kept for reach in MIXTURES], seed):
+        for length, policy, start in along(place, TASK, origin, [reach / kept for reach in MIXTURES], seed):
             for guidance in MIXTURES[reach := length * kept]:
                 policy.guidance = guidance
                 found.setdefault((reach, guidance), []).append(measure(policy, start))

@@ -31,13 +31,15 @@ def success_and_kl(policy: Policy, start: Policy, judge: Classifier, labels: tor
     return {"success": right / len(labels), "kl": round(nats / len(labels), 3)}
 
 
-def along(place: Place, task: str, lengths: Iterable[float], seed: int = 0) -> Iterator[tuple[float, Policy, Policy]]:
-    """(length, policy, start) on the way that a seed of a task's GRPO went: one policy, moved on.
+def along(
+    place: Place, task: str, origin: str, lengths: Iterable[float], seed: int = 0
+) -> Iterator[tuple[float, Policy, Policy]]:
+    """(length, policy, start) on the way to what a seed of a task's GRPO kept: one policy, moved on.
 
-    That is policy = beginning + length * (kept - beginning), where RL begins at the start or where foresight ended.
+    That is policy = origin + length * (kept - origin), where the origin is the task's start or what its RL began with.
     """
-    beginning, kept = place.policy(place.recipe.beginning(task)), place.policy(run_folder(task, "grpo", seed))
+    first, kept = place.policy(origin), place.policy(run_folder(task, "grpo", seed))
     start, policy = place.policy(STARTS[task]), copy.deepcopy(kept)
     for length in lengths:
-        place_along(policy.parameters(), beginning.parameters(), kept.parameters(), length)
+        place_along(policy.parameters(), first.parameters(), kept.parameters(), length)
         yield length, policy, start
