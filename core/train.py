@@ -153,10 +153,12 @@ def plan(stage: str, options: dict[str, str]):
         supervised([] if recipe.borrows else ["classifier", "judge"], [] if recipe.borrows else ["unlabelled", "labelled"])
         if recipe.borrows:
             add(UNTRAINED, "untrained policy", place.folder("random"), random_stage, seed)
+        # What takes longer first: whichever ends last keeps a core waiting.
         for task in recipe.tasks:
             if recipe.tasks[task].before:
                 prepared(task)
-            for name in ("grpo", "reinforce"):  # the longer of the two first: whichever ends last keeps a core waiting
+        for task in recipe.tasks:
+            for name in ("grpo", "reinforce"):
                 for number in range(seeds):
                     reinforced(task, name, number)
             for ablation in recipe.tasks[task].ablations:

@@ -13,7 +13,7 @@ from core.algorithms import GRPO, Reinforce
 from core.configs import PretrainConfig, RLConfig
 from core.data import DataError, load_mnist
 from core.recipes import RECIPES, Task
-from core.train import main
+from core.train import main, plan
 
 
 def bars(train: bool, root=None):
@@ -198,6 +198,19 @@ def test_one_task_can_be_measured_again_only_beside_a_whole_ladder(tmp_path, cap
     assert "no ladder of 10,000 samples a row to add to" in capsys.readouterr().err
     assert evaluate.main(["--recipe", "tiny-4x4", "--task", "fly"]) == 2
     assert "--task is 'fly'; allowed: steer, refine, scratch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, recipe in RECIPES.items() if any(task.before for task in recipe.tasks.values())]
+)
+def test_what_others_wait_for_is_trained_first(name, tmp_path):
+    _, work = plan("all", {"recipe": name, "checkpoints": str(tmp_path)})
+    titles = [title for _, title, _ in work]
+    runs = [place for place, title in enumerate(titles) if title.startswith(("grpo", "reinforce"))]
+    for task, settings in RECIPES[name].tasks.items():
+        if settings.before:
+            place = titles.index(f"{settings.before.name} {task}")
+            assert titles.index("pretrain labelled") < place < min(runs)
 
 
 def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):
