@@ -4,11 +4,13 @@
 
 runs the race of REINFORCE and GRPO as the Train live tab does, 20 seconds a digit (60 for patches), a seed each; then
 measures both policies on 2,000 samples, and writes one_digit.json (or one_digit-RECIPE.json). Seconds are those since the
-button was pressed. At 8x8 it does so again for other weights of the KL: what success costs, and what 4 nats can buy.
+button was pressed. At 8x8 it does so again for other weights of the KL: what success costs, and what 4 nats can buy; then
+with a critic, and last without REINFORCE beside it: GRPO alone, with a critic, on all cores.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 import sys
@@ -19,12 +21,15 @@ import torch
 
 from benchmarks.measure import success_and_kl
 from benchmarks.report import write
+from core.recipes import ONE_DIGIT_CRITIC
+from core.rl import train
 from demo.engine import CHECKPOINTS
 from demo.models import Models
 from demo.training import PATCHES, Race, Settings
 
 SAMPLES = 2000
 BETAS = (0.03, 0.09, 0.15)  # beside the page's own
+ALONE = {"group": 96, "keep": 48, "steps": 62}  # what 20 seconds of two cores allow, where the race has one for GRPO
 WINDOW = 192  # samples over which the judge's success is averaged while training, at least
 
 
@@ -47,6 +52,23 @@ def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
     for runner in race.runners:
         found[runner.name] = success_and_kl(runner.policy, models.policy("unlabelled"), models.judge, labels, 1000 + digit)
     return found
+
+
+def alone(models: Models, digit: int) -> dict:
+    """GRPO with a critic and with the machine to itself: how long it took, and what its policy does afterwards."""
+    race = Race(models, Settings.check({"digits": [digit], "seed": digit, "critic": True}), threading.Lock(), lambda race: 1)
+    policy, reference = race.runners[1].policy, models.policy("unlabelled")
+    steps = train(
+        *(policy, reference, models.rewards("steer"), models.judge, race.runners[1].algorithm),
+        dataclasses.replace(ONE_DIGIT_CRITIC, digits=(digit,), **ALONE),
+        torch.Generator().manual_seed(digit),
+        critic=models.critic("steer"),
+    )
+    *_, last = steps
+    found = success_and_kl(policy, reference, models.judge, torch.full((SAMPLES,), digit), 1000 + digit)
+    row = {"digit": digit, "seconds": round(last.seconds, 2), **found}
+    print(row, flush=True)
+    return row
 
 
 def ten(models: Models, seconds: float, settings: dict) -> list[dict]:
@@ -87,6 +109,13 @@ def main(arguments: list[str]) -> None:
     if small:
         report["betas"] = [{"beta": beta, **summary(ten(models, seconds, {"beta": beta}))} for beta in BETAS]
         print(report["betas"])
+        models.critic("steer")
+        rows = ten(models, seconds, {"critic": True})
+        report["critic"] = {"median": summary(rows), "runs": rows}
+        rows = [alone(models, digit) for digit in range(10)]
+        median = {name: statistics.median(row[name] for row in rows) for name in ("seconds", "success", "kl")}
+        report["alone"] = {"median": median, "runs": rows}
+        print(report["critic"]["median"], median)
     write("one_digit" if small else f"one_digit-{recipe}", report)
 
 

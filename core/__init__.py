@@ -5,6 +5,6 @@ import os
 # The transformer samples with NumPy's small products, which threads only delay. It asks once, when it is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from core.checkpoints import CheckpointError, load_classifier, load_judge, load_policy
+from core.checkpoints import CheckpointError, load_classifier, load_critic, load_judge, load_policy
 
-__all__ = ["CheckpointError", "load_classifier", "load_judge", "load_policy"]
+__all__ = ["CheckpointError", "load_classifier", "load_critic", "load_judge", "load_policy"]

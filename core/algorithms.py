@@ -23,7 +23,7 @@ class Reinforce:
         check_fields(self, updates=(1, 100))
 
     name = "reinforce"
-    critic = False  # see GRPO's
+    critic = interpolate = False  # see GRPO's
 
     def advantages(self, rewards: torch.Tensor, running: float) -> torch.Tensor:
         """(L, G) rewards to (L, G) weights."""
@@ -43,8 +43,11 @@ class GRPO:
     low: float = 0.2
     high: float = 0.2
     critic: bool = False  # spare each token what foresight's critic saw coming before it; see core.baseline
+    interpolate: bool = False  # let the critic speak of every value of a token instead; see core.interpolated
 
     def __post_init__(self):
+        if self.interpolate and not self.critic:
+            raise ValueError("interpolate is true and critic false; allowed: interpolate only with a critic.")
         check_fields(self, updates=(1, 100), low=(0, 1), high=(0, 100))
 
     name = "grpo"

@@ -100,7 +100,7 @@ class BeforeConfig:
     """What comes before RL, and learns from pictures that the start draws. Rates warm up and decay to zero."""
 
     pictures: int  # drawn by the start
-    steps: int  # of the policy
+    steps: int  # of the policy; 0: it learns nothing, only foresight's critic does
     lr: float  # Adam's
     matrix_lr: float  # Muon's learning rate, as a multiple of Adam's; 0: Adam for everything
     sure: float = 0.9  # a picture is of a digit where the classifier's confidence in it is above this
@@ -110,7 +110,7 @@ class BeforeConfig:
     clip: float = 1.0  # largest gradient norm
 
     def __post_init__(self):
-        check_fields(self, pictures=(1, 10_000_000), sure=(0, 0.999), batch=(1, 10_000), steps=(1, 1_000_000), lr=(0, 1))
+        check_fields(self, pictures=(1, 10_000_000), sure=(0, 0.999), batch=(1, 10_000), steps=(0, 1_000_000), lr=(0, 1))
         check_fields(self, matrix_lr=(0, 1000), label_lr=(0, 1000), warmup=(1, 100_000), clip=(1e-6, 1e6))
 
 
@@ -150,4 +150,4 @@ class UnlikelihoodConfig(BeforeConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check_fields(self, factor=(0, 1000), floor=(0, 1000))
+        check_fields(self, steps=(1, 1_000_000), factor=(0, 1000), floor=(0, 1000))

@@ -70,8 +70,8 @@ def jobs(place: Place) -> list[Job]:
         start = STARTS[task]
         found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
         guidable = {f"{task}: start": start} if start == "labelled" else {}
-        if settings.before:
-            row, name = f"{task}: before RL ({settings.before.name})", recipe.beginning(task)
+        if settings.lesson:
+            row, name = f"{task}: before RL ({settings.lesson.name})", recipe.beginning(task)
             found.append(Job(row, recipe.name, name, start))
             guidable[row] = name
         for row, name in guidable.items():

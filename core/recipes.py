@@ -5,6 +5,7 @@ A recipe names one choice of each part: tokenizer -> policy -> rewards -> algori
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from core.algorithms import GRPO, Reinforce
@@ -45,6 +46,11 @@ class Task:
     # What comes before RL, for both algorithms; the KL is to the start all the same.
     before: BeforeConfig | None = None
 
+    @property
+    def lesson(self) -> BeforeConfig | None:
+        """What comes before RL if the policy learns from it; none where only a critic is learned."""
+        return self.before if self.before and self.before.steps else None
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -73,9 +79,13 @@ class Recipe:
     def beginning(self, task: str, ablation: str = "") -> str:
         """The policy that a task's RL, or an ablation of it, begins with: its start, or what was made of that before."""
         settings = self.tasks[task]
-        if settings.before and (not ablation or settings.ablations[ablation].before):
-            return f"{task}/{settings.before.name}"
+        if settings.lesson and (not ablation or settings.ablations[ablation].before):
+            return f"{task}/{settings.lesson.name}"
         return STARTS[task]
+
+    def prepared(self, task: str) -> str:
+        """What the stage before a task's RL leaves: a policy to begin with, or a critic alone."""
+        return self.beginning(task) if self.tasks[task].lesson else f"{task}/critic"
 
 
 def _tasks(
@@ -94,6 +104,8 @@ def _tasks(
 
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
 ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
+# The same with a critic that speaks of every value (core.interpolated): fewer samples a step say as much, so more steps.
+ONE_DIGIT_CRITIC = dataclasses.replace(ONE_DIGIT, group=64, steps=64, beta=0.035, ramp=0.0)
 
 RECIPES = {
     recipe.name: recipe
@@ -110,6 +122,9 @@ RECIPES = {
                     **{"steps": 300, "group": 64, "keep": 32, "lr": 3e-4, "label_lr": 40, "beta": 0.08, "ramp": 1.0},
                     **{"average": 0.98, "reach": 1.1},
                 ),
+                # A critic for live training, which can use one (demo.training). Taught to the policy as well, there would be
+                # little left to see RL learn.
+                of_steer={"before": ForesightConfig(pictures=100_000, critic_steps=1200, steps=0)},
                 refine=RLConfig(steps=60, group=128, keep=24, lr=4e-5, label_lr=10, beta=0.03, average=0.95),
                 of_refine={
                     "before": UnlikelihoodConfig(),
@@ -133,6 +148,12 @@ RECIPES = {
             judge=ClassifierConfig(width=16, epochs=3),
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
+                of_steer={
+                    "before": ForesightConfig(
+                        **{"pictures": 2000, "sure": 0.5, "steps": 0, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
+                        warmup=5,
+                    ),
+                },
                 refine=RLConfig(steps=20, group=16, lr=1e-3, beta=0.05),
                 of_refine={"before": UnlikelihoodConfig(pictures=5000, sure=0.5, steps=60, lr=3e-3, warmup=5)},
                 scratch=RLConfig(steps=10, group=16, lr=3e-3, beta=0.0),

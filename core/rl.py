@@ -7,9 +7,9 @@ Both maximise  E[reward] - beta * KL(policy || reference)  over whole pictures, 
   makes several updates from the same samples within a trust region.
 
 Left out on purpose: a value function that is learned along (the group replaces it; where foresight has left a critic, that
-one may help, see core.baseline), and TRL's and the paper's k3 gradient: with V values a token the KL is summed exactly. That
-sum covers a token's own distribution; the KL that it leads to later is charged to it through its advantage. Together they
-are the gradient of the KL of whole pictures (tests/test_estimator.py proves it).
+one may help, see core.baseline and core.interpolated), and TRL's and the paper's k3 gradient: with V values a token the KL
+is summed exactly. That sum covers a token's own distribution; the KL that it leads to later is charged to it through its
+advantage. Together they are the gradient of the KL of whole pictures (tests/test_estimator.py proves it).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.classifiers import Classifier, predict
 from core.configs import RLConfig
 from core.descent import descend, make_optimizers, set_rates
 from core.foresight import Critic
+from core.interpolated import Interpolated
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
 from core.policies import Policy, gather
 from core.rewards import Rewards
@@ -62,6 +63,7 @@ class Batch:
     reference: torch.Tensor  # (N, T, V)
     advantages: torch.Tensor  # (N, T) of the reward, less what was foreseen and the price of the KL that a token leads to
     share: torch.Tensor  # (N,) of the samples drawn that each stands for; sums to 1
+    values: torch.Tensor  # (N, T, V) what a critic makes each value of a token worth, beside the advantage; or 0, (N, 1, 1)
 
     def portions(self, size: int) -> Iterator[Batch]:
         """The same, ``size`` samples at a time."""
@@ -94,9 +96,11 @@ def train(
         config: see RLConfig.
         generator: where all randomness comes from.
         interrupted: asked several times within a step; once true, training ends without finishing that step.
-        critic: foresight's; where given, no token is praised or blamed for what it foresaw (core.baseline).
+        critic: foresight's; where given, no token is praised or blamed for what it foresaw (core.baseline), or it speaks of
+            every value of a token while the samples' own weight grows from nothing to all (core.interpolated).
     """
-    foreseen = Foreseen(critic, config.memory) if critic else None
+    mixed = Interpolated(critic, config.memory) if critic and algorithm.interpolate else None
+    foreseen = Foreseen(critic, config.memory) if critic and not mixed else None
     optimizers = make_optimizers(policy, config.lr, config.label_lr)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
@@ -125,7 +129,11 @@ def train(
                 beta, kl = config.beta_at(step), exact_kl(first, before)  # (N, T)
                 price = beta * ahead(kl, share, len(config.digits))  # (N, T)
                 worth = (advantages.flatten()[:, None] - guess)[chosen] - price  # (N, T)
-            batch = Batch(labels[chosen], drawn, gather(first, drawn), before, worth, share)
+                values = torch.zeros(len(drawn), 1, 1)
+                if mixed:
+                    worth, values = mixed(labels[chosen], drawn, worth, share, len(config.digits))
+                    worth = worth * (step + 1) / config.steps
+            batch = Batch(labels[chosen], drawn, gather(first, drawn), before, worth, share, values)
             cut, norm = update(policy, optimizers, algorithm, config, batch, beta, interrupted)
             if interrupted():
                 return
@@ -241,5 +249,6 @@ def objective(
     """
     log_ratio = gather(log_probs, batch.tokens) - batch.log_probs
     surrogate, cut = algorithm.surrogate(log_ratio, batch.advantages)
+    foreseen = (log_probs.exp() * batch.values).sum(-1)  # (N, T)
     kl = exact_kl(log_probs, batch.reference)
-    return -(batch.share @ (surrogate - beta * kl).sum(1)), cut
+    return -(batch.share @ (surrogate + foreseen - beta * kl).sum(1)), cut

@@ -163,7 +163,7 @@ def pretrain_stage(
 
 
 def before_stage(place: Place, task: str, config: BeforeConfig, seed: int = 0) -> Progress:
-    """What comes before a task's RL: save what that begins with and, of foresight, the critic. Needs no MNIST."""
+    """What comes before a task's RL: save what that begins with, where it learns, and foresight's critic. Needs no MNIST."""
     reference, policy = place.policy(STARTS[task]), place.policy(STARTS[task])
     classifier, generator, critic = place.classifier(), torch.Generator().manual_seed(seed), None
     total, curve = math.ceil(config.pictures / CHUNK) + config.steps, []
@@ -184,8 +184,10 @@ def before_stage(place: Place, task: str, config: BeforeConfig, seed: int = 0) -
     }
     kind = place.recipe.kind
     if critic is not None:
-        checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", {**place.shape, "of": kind, **head}, about)
-    checkpoints.save(place.folder(place.recipe.beginning(task)), policy, kind, place.shape, about, curve)
+        shape = {**place.shape, "of": kind, **head}
+        checkpoints.save(place.folder(f"{task}/critic"), critic, "critic", shape, about, None if config.steps else curve)
+    if config.steps:
+        checkpoints.save(place.folder(f"{task}/{config.name}"), policy, kind, place.shape, about, curve)
 
 
 def rl_stage(

@@ -126,7 +126,7 @@ def plan(stage: str, options: dict[str, str]):
 
     def prepared(task):
         config = change(recipe.tasks[task].before, options)
-        add(RUNS, f"{config.name} {task}", place.folder(recipe.beginning(task)), before_stage, task, config, seed)
+        add(RUNS, f"{config.name} {task}", place.folder(recipe.prepared(task)), before_stage, task, config, seed)
 
     if stage == "tokenizer" and recipe.tokenizer is None:
         raise UsageError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")

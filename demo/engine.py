@@ -281,7 +281,7 @@ class Engine:
 
         Args:
             settings: {"task": "steer", "refine" or "scratch", "digits": [7], "steps", "group", "beta", "epsilon", "lr",
-                "seed"}; what is left out has its usual value.
+                "critic": true or false, "seed"}; what is left out has its usual value.
             recipe: "pixels-8x8" or "patches-28x28".
 
         Returns:

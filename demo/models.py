@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
-from core import load_classifier, load_judge, load_policy
+from core import load_classifier, load_critic, load_judge, load_policy
+from core.configs import ForesightConfig
+from core.foresight import Critic
 from core.policies import Policy, gather
 from core.recipes import RECIPES, STARTS
 from core.rewards import Rewards
@@ -65,9 +67,9 @@ class Models:
         return STARTS.get(name.split("/")[0], name)
 
     def before(self, task: str) -> str:
-        """What comes before a task's RL; empty where nothing does."""
-        before = RECIPES[self.recipe].tasks[task].before
-        return before.name if before else ""
+        """What the policy learns from before a task's RL; empty where there is nothing."""
+        lesson = RECIPES[self.recipe].tasks[task].lesson
+        return lesson.name if lesson else ""
 
     def beginning(self, task: str) -> Policy:
         """What live training of a task begins with; the KL is counted from its start all the same.
@@ -75,6 +77,12 @@ class Models:
         What comes before RL in refine leaves hardly a mistake to be seen mended: live, that begins at the start itself.
         """
         return self.policy(STARTS[task] if task == "refine" else RECIPES[self.recipe].beginning(task))
+
+    def critic(self, task: str) -> Critic | None:
+        """What foresight learned of a task's start; none where it left no critic."""
+        if not isinstance(RECIPES[self.recipe].tasks[task].before, ForesightConfig):
+            return None
+        return self._once(f"critic {task}", lambda: load_critic(self.recipe, task, self.root).requires_grad_(False))
 
     def rewards(self, task: str) -> Rewards:
         """What a task pays."""

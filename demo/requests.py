@@ -42,6 +42,13 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} is {shown(value)}; allowed: true, false.")
+    return value
+
+
 def seed(value: Any) -> int:
     return whole("seed", value, 0, LARGEST_SEED)
 

@@ -7,6 +7,7 @@ second; a run that nobody asks about stops by itself, so a closed tab frees the 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
 import secrets
@@ -25,7 +26,7 @@ from core.configs import RLConfig
 from core.memory import keep_memory
 from core.metrics import best_of_n_kl, ink_fraction
 from core.policies import Policy
-from core.recipes import ONE_DIGIT, STARTS
+from core.recipes import ONE_DIGIT, ONE_DIGIT_CRITIC, STARTS
 from core.rl import RLStep, train
 from demo import requests
 from demo.models import Models
@@ -49,6 +50,7 @@ class Settings:
     task: str
     config: RLConfig
     epsilon: float
+    critic: bool
     seed: int
 
     @classmethod
@@ -56,7 +58,7 @@ class Settings:
         """Raises RequestError that names the setting and what is allowed."""
         if not isinstance(values, dict):
             raise RequestError("settings are no object with a name and a value for each.")
-        known = ("task", "digits", "steps", "group", "beta", "epsilon", "lr", "seed")
+        known = ("task", "digits", "steps", "group", "beta", "epsilon", "lr", "critic", "seed")
         for name in values:
             requests.one_of("setting", name, known)
         task = requests.one_of("task", values.get("task", "steer"), tuple(STARTS))
@@ -66,22 +68,24 @@ class Settings:
         digits = tuple(requests.digit(digit) for digit in digits)
         if len(set(digits)) < len(digits):
             raise RequestError(f"digits is {requests.shown(list(digits))}; allowed: each digit once.")
-        group = requests.whole("group", values.get("group", ONE_DIGIT.group), 2, 128)
+        critic = requests.flag("critic", values.get("critic", False))
+        usual = ONE_DIGIT_CRITIC if critic else ONE_DIGIT
+        group = requests.whole("group", values.get("group", usual.group), 2, 128)
         if group * len(digits) > MOST:
             raise RequestError(f"group is {group} for {len(digits)} digits; allowed: at most {MOST} samples a step in all.")
         config = RLConfig(
             digits=digits,
             group=group,
-            steps=requests.whole("steps", values.get("steps", ONE_DIGIT.steps), 1, 300),
-            lr=requests.number("lr", values.get("lr", ONE_DIGIT.lr), 1e-6, 1e-2),
-            keep=max(16, group // 4),
-            ramp=ONE_DIGIT.ramp,
+            steps=requests.whole("steps", values.get("steps", usual.steps), 1, 300),
+            lr=requests.number("lr", values.get("lr", usual.lr), 1e-6, 1e-2),
+            keep=max(16, group * usual.keep // usual.group),
+            ramp=usual.ramp,
             label_lr=1.0 if len(digits) == 1 else 40.0,  # one digit needs no label; ten must be told apart
-            beta=requests.number("beta", values.get("beta", ONE_DIGIT.beta), 0, 1),
-            average=ONE_DIGIT.average,
+            beta=requests.number("beta", values.get("beta", usual.beta), 0, 1),
+            average=usual.average,
         )
         epsilon = requests.number("epsilon", values.get("epsilon", 0.2), 0.01, 1)
-        return cls(task, config, epsilon, requests.seed(values.get("seed", 0)))
+        return cls(task, config, epsilon, critic, requests.seed(values.get("seed", 0)))
 
 
 @dataclass
@@ -109,6 +113,8 @@ class Race(threading.Thread):
         self.error = ""
         beginning = models.beginning(settings.task)
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
+        if settings.critic:  # more steps of one update each: the critic's word is fitted anew in every step
+            grpo = dataclasses.replace(grpo, updates=1, critic=True, interpolate=True)
         self.runners = [
             Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(beginning)),
             Runner("grpo", grpo, copy.deepcopy(beginning)),
@@ -149,6 +155,7 @@ class Race(threading.Thread):
         steps = train(
             *(runner.policy, reference, rewards, models.judge),
             *(runner.algorithm, settings.config, generator, self._over),
+            critic=models.critic(settings.task) if runner.algorithm.critic else None,
         )
         try:
             for record in steps:
@@ -198,6 +205,8 @@ class Trainer:
     def start(self, models: Models, values: Any) -> str:
         """Start a run, or queue it. Returns its key."""
         settings = Settings.check(values)
+        if settings.critic and models.critic(settings.task) is None:
+            raise RequestError(f"critic is true, but {settings.task} of {models.recipe} has none; allowed: false.")
         with self.lock:
             if sum(race.is_alive() for race in self.races.values()) >= QUEUE:
                 raise RequestError(f"{QUEUE} runs are waiting already; please try again in a minute.")

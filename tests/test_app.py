@@ -82,7 +82,7 @@ def test_checkpoints_and_metrics_belong_together(recipe):
             chosen = other.grpo or method, other.config or config, other.rewards or settings.rewards
             runs[f"grpo-{name}"] = (f"GRPO {other.says}", *chosen)
         if settings.before:
-            path = checkpoints.ROOT / recipe / RECIPES[recipe].beginning(task) / "config.json"
+            path = checkpoints.ROOT / recipe / RECIPES[recipe].prepared(task) / "config.json"
             assert type(settings.before)(**json.loads(path.read_text(encoding="utf-8"))["config"]) == settings.before
         for folder, (row, method, config, rewards) in runs.items():
             found = list((checkpoints.ROOT / recipe / task / folder).rglob("config.json"))

@@ -4,7 +4,9 @@ import base64
 import itertools
 import json
 import math
+import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import torch
 from core import checkpoints, load_policy
 from core.metrics import best_of_n_kl
 from core.policies import gather
+from core.recipes import ONE_DIGIT, ONE_DIGIT_CRITIC
 from demo import record, training
 from demo.engine import POLICIES, Engine
 from demo.payloads import wilson
@@ -256,6 +259,31 @@ def test_a_race_at_28x28_begins_where_foresight_ended_and_counts_its_price(engin
         assert first["kl"] > 0.5
 
 
+def test_with_a_critic_grpo_makes_one_update_and_learns_and_reinforce_has_none(engine):
+    key = engine.train({"digits": [1], "steps": 12, "group": 48, "critic": True})["key"]
+    _, seen = follow(engine, key, patience=120)
+    assert seen["grpo"][-1]["success"] > seen["grpo"][0]["success"] + 0.3
+    assert all(point["clipped"] == 0 for point in seen["grpo"])
+    reinforce, grpo = (runner.algorithm for runner in engine.trainer.race(key).runners)
+    assert grpo.interpolate and grpo.critic and not reinforce.critic
+    with pytest.raises(RequestError, match="critic is true, but refine of pixels-8x8 has none; allowed: false"):
+        engine.train({"task": "refine", "critic": True})
+
+
+def test_the_presets_of_the_page_are_those_that_are_measured():
+    page = (Path(training.__file__).parent / "tabs" / "train.js").read_text(encoding="utf-8")
+    for name, config in (("one", ONE_DIGIT), ("critic", ONE_DIGIT_CRITIC)):
+        line = re.search(rf"^    {name}: .*{{(.*)}}", page, re.MULTILINE).group(1)
+        shown = dict(re.findall(r"(\w+): ([^,\s]+)", line))
+        assert [float(shown[field]) for field in ("steps", "group", "beta", "lr")] == [
+            config.steps,
+            config.group,
+            config.beta,
+            config.lr,
+        ]
+        assert shown.get("critic") == ("true" if name == "critic" else None)
+
+
 def test_runs_queue_pause_stop_and_end_when_nobody_listens(engine):
     settings = {"digits": [7], "steps": 300, "group": 8}
     first = engine.train(settings)["key"]
@@ -294,6 +322,7 @@ def test_runs_queue_pause_stop_and_end_when_nobody_listens(engine):
         ({"lr": math.nan}, "lr is nan"),
         ({"beta": -1}, "beta is -1"),
         ({"task": "sprint"}, "task is 'sprint'"),
+        ({"critic": "yes"}, "critic is 'yes'; allowed: true, false"),
     ],
 )
 def test_bad_settings_are_refused_in_words(engine, settings, words):

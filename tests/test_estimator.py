@@ -41,7 +41,7 @@ def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     advantages = advantages.view(len(pictures), -1) - config.beta * ahead(
         exact_kl(log_probs.detach(), before), share, groups=1
     )
-    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share)
+    batch = Batch(LABELS[: len(pictures)], pictures, taken, before, advantages, share, torch.zeros(len(pictures), 1, 1))
     loss, cut = objective(log_probs, algorithm, batch, config.beta)
     assert not cut.any()  # the ratio is 1 before the first update, so nothing is clipped
     return -gradient(policy, loss)

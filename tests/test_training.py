@@ -69,6 +69,12 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     if recipe == "tiny-4x4":  # what refine's RL begins with has learned to fail less, at a price
         start, before = rows["refine: start (labelled)"], rows["refine: before RL (unlikelihood)"]
         assert before["reward"]["mean"] > start["reward"]["mean"] and before["kl"]["mean"] > 0.01
+        # steer's RL begins at the start: only a critic was learned, for whoever asks for one
+        assert "steer: before RL (foresight)" not in rows and not (tmp_path / recipe / "steer/foresight").exists()
+        words = f"grpo --recipe {recipe} --checkpoints {tmp_path} --digits 3 --critic true --interpolate true --updates 1"
+        assert main([*words.split(), "--out", str(tmp_path / "three")]) == 0
+        curve = json.loads((tmp_path / "three" / "curve.json").read_text())
+        assert sum(point["reward"] for point in curve[-5:]) > sum(point["reward"] for point in curve[:5])
     if recipe == "tiny-patches":
         before = rows["steer: before RL (foresight)"]
         assert before["success"]["mean"] > start["success"]["mean"] + 0.1  # labels mean something before any reward is paid
@@ -118,13 +124,15 @@ class Inline:
         ("reinforce --baseline best", "baseline is 'best'; allowed: mean, none"),
         ("grpo --seed -1", "--seed is '-1'; allowed: a whole number from 0"),
         ("grpo --seed 100", "--seed is '100'; allowed: a whole number from 0 to 99"),
-        ("grpo --recipe tiny-4x4 --critic true", "--critic is true, but steer of tiny-4x4 has none"),
+        ("grpo --recipe tiny-4x4 --interpolate true", "interpolate is true and critic false; allowed: interpolate"),
+        ("grpo --recipe tiny-4x4 --task refine --critic true", "--critic is true, but refine of tiny-4x4 has none"),
         ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
         ("classifier --recipe guide-8x8", "train that one"),
         ("pretrain --start middle", "--start is 'middle'; allowed: both, unlabelled, labelled"),
         ("grpo --recipe patches-28x28 --ablation all", "--ablation is 'all'; allowed: group"),
         ("foresight --recipe patches-28x28 --task scratch", "--task is 'scratch'; allowed: steer, refine"),
-        ("foresight --recipe tiny-4x4", "--task is 'steer'; allowed: none here"),
+        ("foresight --recipe tiny-4x4 --task refine", "--task is 'refine'; allowed: steer"),
+        ("foresight --recipe guide-8x8", "--task is 'scratch'; allowed: none here"),
         ("foresight --recipe tiny-patches --sure 1", "sure is 1.0; allowed: a number from 0 to 0.999"),
         ("unlikelihood --recipe tiny-4x4 --task steer", "--task is 'steer'; allowed: refine"),
         ("unlikelihood --recipe tiny-4x4 --factor -1", "factor is -1.0; allowed: a number from 0 to 1000"),

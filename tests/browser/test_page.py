@@ -226,6 +226,11 @@ def test_settings_fit_the_recipe_whatever_digit_the_link_names(visit):
     page.locator(".train .preset").select_option("all")
     samples = [float(fields[name].input_value()) for name in ("group", "steps")]
     assert 10 * samples[0] * samples[1] < 3 * one["group"] * one["steps"]  # else the run would be cut off
+    critic = page.locator(".train [data-name=critic]")
+    page.locator(".train .preset").select_option("critic")
+    assert critic.is_checked()
+    page.locator(".train .preset").select_option("one")
+    assert not critic.is_checked()
     assert page.wrong == []
 
 
