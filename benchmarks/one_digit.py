@@ -10,7 +10,6 @@ with a critic, and last without REINFORCE beside it: GRPO alone, with a critic, 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 import sys
@@ -21,7 +20,6 @@ import torch
 
 from benchmarks.measure import success_and_kl
 from benchmarks.report import write
-from core.recipes import ONE_DIGIT_CRITIC
 from core.rl import train
 from demo.engine import CHECKPOINTS
 from demo.models import Models
@@ -29,13 +27,18 @@ from demo.training import PATCHES, Race, Settings
 
 SAMPLES = 2000
 BETAS = (0.03, 0.09, 0.15)  # beside the page's own
-ALONE = {"group": 96, "keep": 48, "steps": 62}  # what 20 seconds of two cores allow, where the race has one for GRPO
+ALONE = {"critic": True, "group": 96, "steps": 62}  # what 20 seconds of two cores allow, where the race has one for GRPO
 WINDOW = 192  # samples over which the judge's success is averaged while training, at least
+
+
+def prepare(models: Models, digit: int, settings: dict) -> Race:
+    """A race for one digit that waits for nobody, not started."""
+    return Race(models, Settings.check({"digits": [digit], "seed": digit, **settings}), threading.Lock(), lambda race: 1)
 
 
 def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
     """One race: when GRPO passed 90 and 99 % in training, and what both policies do afterwards."""
-    race = Race(models, Settings.check({"digits": [digit], "seed": digit, **settings}), threading.Lock(), lambda race: 1)
+    race = prepare(models, digit, settings)
     race.start()
     while race.is_alive():
         race.heard = time.monotonic()
@@ -56,11 +59,11 @@ def learn(models: Models, digit: int, seconds: float, settings: dict) -> dict:
 
 def alone(models: Models, digit: int) -> dict:
     """GRPO with a critic and with the machine to itself: how long it took, and what its policy does afterwards."""
-    race = Race(models, Settings.check({"digits": [digit], "seed": digit, "critic": True}), threading.Lock(), lambda race: 1)
+    race = prepare(models, digit, ALONE)
     policy, reference = race.runners[1].policy, models.policy("unlabelled")
     steps = train(
         *(policy, reference, models.rewards("steer"), models.judge, race.runners[1].algorithm),
-        dataclasses.replace(ONE_DIGIT_CRITIC, digits=(digit,), **ALONE),
+        race.settings.config,
         torch.Generator().manual_seed(digit),
         critic=models.critic("steer"),
     )

@@ -5,8 +5,7 @@ A recipe names one choice of each part: tokenizer -> policy -> rewards -> algori
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.algorithms import GRPO, Reinforce
 from core.configs import (
@@ -50,6 +49,11 @@ class Task:
     def lesson(self) -> BeforeConfig | None:
         """What comes before RL if the policy learns from it; none where only a critic is learned."""
         return self.before if self.before and self.before.steps else None
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether what comes before RL leaves a critic: only foresight does."""
+        return isinstance(self.before, ForesightConfig)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _tasks(
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
 ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
 # The same with a critic that speaks of every value (core.interpolated): fewer samples a step say as much, so more steps.
-ONE_DIGIT_CRITIC = dataclasses.replace(ONE_DIGIT, group=64, steps=64, beta=0.035, ramp=0.0)
+ONE_DIGIT_CRITIC = replace(ONE_DIGIT, group=64, steps=64, beta=0.035, ramp=0.0)
 
 RECIPES = {
     recipe.name: recipe

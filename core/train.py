@@ -118,7 +118,7 @@ def plan(stage: str, options: dict[str, str]):
             other = recipe.tasks[task].ablations[ablation]
             algorithm, config, title = other.grpo or algorithm, other.config or config, f"{title} {other.says}"
         algorithm, config = change(algorithm, options), change(config, options)
-        if algorithm.critic and not isinstance(recipe.tasks[task].before, ForesightConfig):
+        if algorithm.critic and not recipe.tasks[task].has_critic:
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, name, seed, ablation))
         wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] else LATER_RUNS

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from core import load_classifier, load_critic, load_judge, load_policy
-from core.configs import ForesightConfig
 from core.foresight import Critic
 from core.policies import Policy, gather
 from core.recipes import RECIPES, STARTS
@@ -80,7 +79,7 @@ class Models:
 
     def critic(self, task: str) -> Critic | None:
         """What foresight learned of a task's start; none where it left no critic."""
-        if not isinstance(RECIPES[self.recipe].tasks[task].before, ForesightConfig):
+        if not RECIPES[self.recipe].tasks[task].has_critic:
             return None
         return self._once(f"critic {task}", lambda: load_critic(self.recipe, task, self.root).requires_grad_(False))
 
