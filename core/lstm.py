@@ -16,33 +16,16 @@ from torch.autograd.function import once_differentiable
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
-FEW = 4096  # elements below which a call costs more than what it does
-
-
-def gate_views(gates: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """(B, 4H) gates to views of i, f and o together (B, 3H), then of i, f, o and g (B, H) each."""
-    size = gates.shape[1] // 4
-    return gates[:, : 3 * size], *gates.chunk(4, 1)
-
-
-def step(views: tuple[torch.Tensor, ...], cell: torch.Tensor, hidden: torch.Tensor) -> None:
-    """One time step, in place: what the sampler runs 64 times a picture.
-
-    Args:
-        views: ``gate_views`` of the pre-activations, which are left activated.
-        cell: (B, H), updated.
-        hidden: (B, H), overwritten.
-    """
-    squashed, i, f, o, g = views
-    squashed.sigmoid_()
+def _step(gates: torch.Tensor, cell: torch.Tensor, hidden: torch.Tensor) -> None:
+    """One time step, in place: gates (B, 4H) are left activated, cell (B, H) is updated, hidden (B, H) overwritten."""
+    i, f, o, g = gates.chunk(4, 1)
+    gates[:, : -g.shape[1]].sigmoid_()
     cell.mul_(f).addcmul_(i, _tanh(g, g))
     _tanh(cell, hidden).mul_(o)
 
 
 def _tanh(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """tanh(x) = 2 sigmoid(2x) - 1: on a CPU, PyTorch's sigmoid is five times faster than its tanh, but for a few numbers."""
-    if x.numel() <= FEW:
-        return torch.tanh(x, out=out)
+    """tanh(x) = 2 sigmoid(2x) - 1: on a CPU, PyTorch's sigmoid is five times faster than its tanh."""
     return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 
@@ -61,7 +44,7 @@ class _Recurrence(torch.autograd.Function):
             gates[t] = (hidden[t] * gain) @ product
             gates[t] += inputs[t]
             cell[t + 1] = cell[t]
-            step(gate_views(gates[t]), cell[t + 1], out)
+            _step(gates[t], cell[t + 1], out)
             hidden[t + 1] = out
         ctx.save_for_backward(gates, cell, hidden, product, gain)
         return hidden[1:].to(inputs.dtype)

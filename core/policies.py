@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.lstm import gate_views, recurrence, step
+from core.lstm import recurrence
+from core.strands import Strands
 from core.tokenizers import check_tokens
 
 LABELS = 10
@@ -197,32 +198,27 @@ class LSTMPolicy(Policy):
         # The four gates that lie side by side in each are one matrix to Muon: taken apart, they learned no faster.
         return [(self.recurrent1, 1), (self.between, 1), (self.recurrent2, 1)]
 
-    def _table(self) -> torch.Tensor:
+    def table(self) -> torch.Tensor:
         """Rows of the first layer's input: neighbours, positions, labels."""
         return torch.cat([self.context, self.label[:, : 4 * self.width]])
 
-    def _edges(self, batch: int) -> torch.Tensor:
+    def edges(self, batch: int) -> torch.Tensor:
         """(B, cells) an empty grid: edge everywhere."""
         side = self.tokenizer.grid + 4
         return torch.full((batch, side * side), self.tokenizer.vocabulary, dtype=torch.int64)
 
-    def _rows(self, labels: torch.Tensor) -> torch.Tensor:
-        """(T, B, K + 2) table rows with position and label filled in, neighbours still to come."""
-        rows = torch.empty(self.tokenizer.length, len(labels), len(self.NEIGHBOURS) + 2, dtype=torch.int64)
-        first = len(self.context) - self.tokenizer.length
-        rows[:, :, -2] = torch.arange(first, len(self.context))[:, None]
-        rows[:, :, -1] = labels + len(self.context)
-        return rows
-
     def states(self, labels, tokens):
         batch, length = tokens.shape
-        canvas = self._edges(batch)
+        canvas = self.edges(batch)
         canvas[:, self.home] = tokens
-        rows = self._rows(labels)
-        near = canvas[:, self.place.flatten()].view(batch, length, -1)
         # A neighbour that comes later in raster order has not been drawn: only edge cells may stand there.
-        rows[:, :, :-2] = near.transpose(0, 1) + self.offset
-        inputs = F.embedding_bag(rows.flatten(0, 1), self._table(), mode="sum").view(length, batch, -1)
+        near = canvas[:, self.place.t()]  # (B, K, T)
+        near = near.permute(2, 0, 1) + self.offset
+        first = len(self.context) - length
+        position = torch.arange(first, len(self.context))[:, None, None].expand(-1, batch, 1)
+        label = (labels + len(self.context))[None, :, None].expand(length, -1, 1)
+        rows = torch.cat([near, position, label], 2).flatten(0, 1)
+        inputs = F.embedding_bag(rows, self.table(), mode="sum").view(length, batch, -1)
         gain1, gain12, gain2 = (1 + self.gain[labels]).chunk(3, 1)
         hidden = recurrence(inputs, self.recurrent1, gain1)
         inputs = (hidden * gain12) @ self.between.to(hidden.dtype) + (self.bias2 + self.label[labels, 4 * self.width :])
@@ -233,33 +229,12 @@ class LSTMPolicy(Policy):
 
     def _generate(self, labels, noise, prefix):
         length, batch, vocabulary = noise.shape
-        width = self.width
-        canvas, rows, table = self._edges(batch), self._rows(labels), self._table()
-        bags = torch.arange(0, batch * rows.shape[2], rows.shape[2])  # where each sample's rows begin
-        logits = torch.empty(length, batch, vocabulary)
-        hidden = torch.zeros(batch, 2 * width)  # both layers side by side, so that the second needs one product
-        hidden1, hidden2 = hidden[:, :width], hidden[:, width:]
-        cell1, cell2 = torch.zeros(batch, width), torch.zeros(batch, width)
-        base2 = self.bias2 + self.label[labels, 4 * width :]
-        weight2 = torch.cat([self.between, self.recurrent2])
-        bias, out = self.head.bias, self.head.weight.t().contiguous()
-        gain1, gain_both = (1 + self.gain[labels]).split((width, 2 * width), 1)
-        # For a single picture each operation costs more to call than to do: every view and every buffer is made once.
-        gates1, gates2 = torch.empty(batch, 4 * width), torch.empty(batch, 4 * width)
-        views1, views2 = gate_views(gates1), gate_views(gates2)
-        scaled1, scaled = torch.empty(batch, width), torch.empty(batch, 2 * width)
-        score, cells = torch.empty(batch, vocabulary), canvas.unbind(1)
-        near, flat, places = rows[:, :, :-2].unbind(0), rows.flatten(1).unbind(0), self.place.unbind(0)
-        for t, (home, logit, gumbel) in enumerate(zip(self.home.tolist(), logits.unbind(0), noise.unbind(0), strict=True)):
-            torch.add(canvas.index_select(1, places[t]), self.offset, out=near[t])
-            context = torch.embedding_bag(table, flat[t], bags)[0]
-            torch.addmm(context, torch.mul(hidden1, gain1, out=scaled1), self.recurrent1, out=gates1)
-            step(views1, cell1, hidden1)
-            torch.addmm(base2, torch.mul(hidden, gain_both, out=scaled), weight2, out=gates2)
-            step(views2, cell2, hidden2)
-            torch.addmm(bias, hidden2, out, out=logit)
-            if t < prefix.shape[1]:
-                cells[home].copy_(prefix[:, t])
-            else:
-                torch.argmax(torch.add(logit, gumbel, out=score), 1, out=cells[home])
-        return canvas[:, self.home], logits.transpose(0, 1)
+        tokens, logits = torch.empty(length, batch, dtype=torch.int64), torch.empty(length, batch, vocabulary)
+        tokens[: prefix.shape[1]] = prefix.t()
+        strands, score = Strands(self, labels), torch.empty(batch, vocabulary)
+        for t, (home, token, logit) in enumerate(zip(self.home.tolist(), tokens, logits, strict=True)):
+            strands.step(t, out=logit)
+            if t >= prefix.shape[1]:
+                torch.argmax(torch.add(logit, noise[t], out=score), 1, out=token)
+            strands.put(home, token)
+        return tokens.t(), logits.transpose(0, 1)
