@@ -17,17 +17,19 @@ import torch
 
 from benchmarks.report import write
 from core.algorithms import GRPO
-from core.classifiers import DigitClassifier, Judge
+from core.checkpoints import build
 from core.configs import RLConfig
 from core.patches import PatchTokenizer
 from core.policies import LSTMPolicy
+from core.recipes import RECIPES
 from core.rewards import Rewards
 from core.rl import train
-from core.tokenizers import PixelTokenizer
+from core.stages import Place
 from core.transformer import TransformerPolicy
 
 ROUNDS = 7
-WIDTH = 192
+PLACE = Place(RECIPES["pixels-8x8"])
+WIDTH = PLACE.recipe.shape["width"]
 GENERATE = {"max_new_tokens": 64, "min_new_tokens": 64, "do_sample": True, "use_cache": True, "pad_token_id": 16}
 
 
@@ -89,8 +91,11 @@ def scoring_products(batch: int, length: int) -> Callable[[], object]:
     return run
 
 
-def sampling(policy: LSTMPolicy) -> list[dict]:
-    """Sampling one batch of 64 tokens, at three batch sizes."""
+def sampling(policy: LSTMPolicy, untrained: LSTMPolicy) -> list[dict]:
+    """Sampling one batch of 64 tokens, at three batch sizes.
+
+    The untrained policy shows what is spared where a trained one's pictures begin alike (core.strands): its own do not.
+    """
     from transformers import GPT2Config, GPT2LMHeadModel
 
     count = sum(parameter.numel() for parameter in policy.parameters())
@@ -104,6 +109,7 @@ def sampling(policy: LSTMPolicy) -> list[dict]:
         labels, start = torch.arange(batch) % 10, torch.full((batch, 1), 16)
         contestants = {
             "ours": lambda labels=labels: policy.sample(labels),
+            "untrained": lambda labels=labels: untrained.sample(labels),
             "peer": lambda start=start: peer.generate(start, attention_mask=torch.ones_like(start), **GENERATE),
             "products": products(batch, 64),
         }
@@ -139,11 +145,11 @@ def patch_sampling() -> list[dict]:
 
 def step() -> dict:
     """One GRPO step of 160 samples: rollout, rewards, reference, one update."""
-    policy, reference = (LSTMPolicy(PixelTokenizer(8, 16), WIDTH) for _ in range(2))
-    rewards = Rewards(DigitClassifier(8, 32).eval(), reference, {"confidence": 1.0})
+    policy, reference = (PLACE.policy("unlabelled") for _ in range(2))
+    rewards = Rewards(PLACE.classifier(), reference, {"confidence": 1.0})
     config = RLConfig(group=16, steps=10_000)
     generator = torch.Generator().manual_seed(0)
-    records = train(policy, reference, rewards, Judge(8, 32).eval(), GRPO(updates=1), config, generator)
+    records = train(policy, reference, rewards, PLACE.judge(), GRPO(updates=1), config, generator)
     parts = [products(160, 64), scoring_products(160, 64), training_products(160, 64)]
     times = best_of({"ours": lambda: next(records), "products": lambda: [part() for part in parts]})
     return {**{k: round(v, 1) for k, v in times.items()}, "of_products": round(times["ours"] / times["products"], 2)}
@@ -151,10 +157,10 @@ def step() -> dict:
 
 def main() -> None:
     torch.manual_seed(0)
-    rows = sampling(LSTMPolicy(PixelTokenizer(8, 16), WIDTH).eval())
+    rows = sampling(PLACE.policy("labelled"), build(PLACE.recipe.kind, PLACE.shape).eval())
     print("\nSampling 64 tokens, milliseconds")
-    print("| batch | ours | generate | bare products | faster than generate | x bare products |")
-    print("|---|---|---|---|---|---|")
+    print("| batch | ours | ours, untrained | generate | bare products | faster than generate | x bare products |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(f"{value:g}" for value in row.values()) + " |")
     patches = patch_sampling()

@@ -29,9 +29,9 @@ class Strands:
         n, width = len(labels), policy.width
         twice = torch.ones(4 * width)
         twice[3 * width :] = 2  # see _activate
-        self.policy, self.table = policy, policy.table() * twice
+        self.policy, self.table = policy, policy.table().mul_(twice)
         self.weight1 = policy.recurrent1 * (2 * twice)
-        self.weight2 = torch.cat([policy.between, policy.recurrent2]) * (2 * twice)
+        self.weight2 = torch.cat([policy.between, policy.recurrent2]).mul_(2 * twice)
         self.bias, self.head = policy.head.bias, 2 * policy.head.weight.t().contiguous()
         # Where each table row's number is found: in the neighbours' cells, and in two cells more, one that holds 0 and one
         # the label.
