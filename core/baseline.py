@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from core.foresight import Critic
+from core.policies import portions
 
 
 class Foreseen:
@@ -53,8 +54,7 @@ class Foreseen:
         The chance itself is the start's, and near zero where that knows no labels; its root follows the reward of a trained
         policy closer.
         """
-        size = self.critic.portion
-        parts = zip(labels.split(size), tokens.split(size), strict=True)
+        parts = portions(self.critic, labels, tokens)
         chances = [self.critic.comes(self.critic.taken(own, part), own) for own, part in parts]
         word = (torch.cat(chances) / 2).exp()
         return torch.cat([torch.zeros_like(word[:, :1]), word[:, :-1]], 1)  # before the first token nothing is known

@@ -12,6 +12,7 @@ import torch
 
 from core.descent import fast_products
 from core.foresight import Critic
+from core.policies import portions
 
 LEAST = -20.0  # log-chance below which all values are alike: the policy avoids them anyway
 RIDGE = 1e-2  # of the fit, in shares of its mean square
@@ -77,8 +78,7 @@ class Interpolated:
         The logarithm is what Bayes' rule adds to the start's own log-probabilities; the root follows the reward of a policy
         that has learned something (core.baseline).
         """
-        size = self.critic.portion
-        parts = zip(labels.split(size), tokens.split(size), strict=True)
+        parts = portions(self.critic, labels, tokens)
         with fast_products():  # whatever it says, the gradient's mean is the same
             chance = torch.cat([self.critic.possible(own, part, own) for own, part in parts])
         return torch.stack([(chance / 2).exp(), chance.clamp(min=LEAST) / 4], -1)

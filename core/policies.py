@@ -7,6 +7,7 @@ probabilities that are optimised are those of the sampler: same temperature, fir
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +42,11 @@ def distribution(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor
 def gather(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """(B, T, V) log-probabilities and (B, T) tokens to the (B, T) log-probabilities of those tokens."""
     return log_probs.gather(-1, tokens[..., None]).squeeze(-1)
+
+
+def portions(model, labels: torch.Tensor, tokens: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(B,) labels and (B, T) tokens, as many at a time as are best for a policy or a critic (see Policy.portion)."""
+    return zip(labels.split(model.portion), tokens.split(model.portion), strict=True)
 
 
 def check_labels(labels: torch.Tensor, most: int = LABELS - 1) -> None:
@@ -182,12 +188,14 @@ class LSTMPolicy(Policy):
         with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
             self.bias2[width : 2 * width] = 1.0
             self.context[-tokenizer.length :, width : 2 * width] += 1.0
-        # Where the neighbours of position t stand in a grid with two rows and columns of edge around it.
-        row, column = torch.arange(tokenizer.length) // grid, torch.arange(tokenizer.length) % grid
+        # Where on the canvas a position's neighbours stand, a zero and the label; and which rows of the table they name.
+        t = torch.arange(tokenizer.length)
+        row, column, zero = t // grid, t % grid, torch.full_like(t, (grid + 4) ** 2)
         place = [(row + 2 + down) * (grid + 4) + column + 2 + right for down, right in self.NEIGHBOURS]
-        self.register_buffer("place", torch.stack(place, 1), persistent=False)  # (T, K)
-        offset = torch.arange(len(self.NEIGHBOURS)) * values
-        self.register_buffer("offset", offset, persistent=False)  # (K,)
+        self.register_buffer("place", torch.stack([*place, zero, zero + 1], 1), persistent=False)  # (T, K + 2)
+        first = [torch.full_like(t, k * values) for k in range(len(self.NEIGHBOURS))]
+        offset = torch.stack([*first, rows - tokenizer.length + t, torch.full_like(t, rows)], 1)
+        self.register_buffer("offset", offset, persistent=False)  # (T, K + 2), to be added to what stands there
         home = (row + 2) * (grid + 4) + column + 2
         self.register_buffer("home", home, persistent=False)  # (T,)
 
@@ -202,23 +210,19 @@ class LSTMPolicy(Policy):
         """Rows of the first layer's input: neighbours, positions, labels."""
         return torch.cat([self.context, self.label[:, : 4 * self.width]])
 
-    def edges(self, batch: int) -> torch.Tensor:
-        """(B, cells) an empty grid: edge everywhere."""
+    def canvas(self, labels: torch.Tensor) -> torch.Tensor:
+        """(B, cells) an empty grid, two more rows and columns on each side, all of it edge; then a zero and the label."""
         side = self.tokenizer.grid + 4
-        return torch.full((batch, side * side), self.tokenizer.vocabulary, dtype=torch.int64)
+        grid = torch.full((len(labels), side * side), self.tokenizer.vocabulary, dtype=torch.int64)
+        return torch.cat([grid, torch.zeros_like(labels)[:, None], labels[:, None]], 1)
 
     def states(self, labels, tokens):
         batch, length = tokens.shape
-        canvas = self.edges(batch)
+        canvas = self.canvas(labels)
         canvas[:, self.home] = tokens
         # A neighbour that comes later in raster order has not been drawn: only edge cells may stand there.
-        near = canvas[:, self.place.t()]  # (B, K, T)
-        near = near.permute(2, 0, 1) + self.offset
-        first = len(self.context) - length
-        position = torch.arange(first, len(self.context))[:, None, None].expand(-1, batch, 1)
-        label = (labels + len(self.context))[None, :, None].expand(length, -1, 1)
-        rows = torch.cat([near, position, label], 2).flatten(0, 1)
-        inputs = F.embedding_bag(rows, self.table(), mode="sum").view(length, batch, -1)
+        rows = canvas[:, self.place.t()].permute(2, 0, 1) + self.offset[:, None]  # (T, B, K + 2)
+        inputs = F.embedding_bag(rows.flatten(0, 1), self.table(), mode="sum").view(length, batch, -1)
         gain1, gain12, gain2 = (1 + self.gain[labels]).chunk(3, 1)
         hidden = recurrence(inputs, self.recurrent1, gain1)
         inputs = (hidden * gain12) @ self.between.to(hidden.dtype) + (self.bias2 + self.label[labels, 4 * self.width :])

@@ -14,7 +14,7 @@ import torch
 from core.configs import PretrainConfig
 from core.data import augment
 from core.descent import cosine, descend, fast_products, make_optimizers, set_rates
-from core.policies import LABELS, Policy, distribution, gather
+from core.policies import LABELS, Policy, distribution, gather, portions
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def pretrain(
 
 def surprises(policy: Policy, labels: torch.Tensor, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
     """Negative log-likelihoods in nats, each the sum over a portion of the pictures."""
-    for known, part in zip(labels.split(policy.portion), tokens.split(policy.portion), strict=True):
+    for known, part in portions(policy, labels, tokens):
         with fast_products():
             logits = policy.logits(known, part)
         yield -gather(distribution(logits), part).sum()

@@ -28,7 +28,7 @@ from core.descent import descend, make_optimizers, set_rates
 from core.foresight import Critic
 from core.interpolated import Interpolated
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
-from core.policies import Policy, gather
+from core.policies import Policy, gather, portions
 from core.rewards import Rewards
 
 
@@ -198,8 +198,7 @@ def select(advantages: torch.Tensor, keep: int, generator: torch.Generator) -> t
 
 def scores(policy: Policy, labels: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
     """``policy.log_probs``, one portion after the other."""
-    parts = zip(labels.split(policy.portion), tokens.split(policy.portion), strict=True)
-    return torch.cat([policy.log_probs(*part, temperature) for part in parts])
+    return torch.cat([policy.log_probs(*part, temperature) for part in portions(policy, labels, tokens)])
 
 
 def ahead(kl: torch.Tensor, share: torch.Tensor, groups: int) -> torch.Tensor:

@@ -33,17 +33,11 @@ class Strands:
         self.weight1 = policy.recurrent1 * (2 * twice)
         self.weight2 = torch.cat([policy.between, policy.recurrent2]).mul_(2 * twice)
         self.bias, self.head = policy.head.bias, 2 * policy.head.weight.t().contiguous()
-        # Where each table row's number is found: in the neighbours' cells, and in two cells more, one that holds 0 and one
-        # the label.
-        canvas = torch.cat([policy.edges(n), torch.zeros_like(labels)[:, None], labels[:, None]], 1)
-        zero, length, known = canvas.shape[1] - 2, policy.tokenizer.length, len(policy.context)
-        more = torch.tensor([zero, zero + 1]).expand(length, -1)
-        self.places = torch.cat([policy.place, more], 1).unbind(0)
-        starts = torch.stack([torch.arange(known - length, known), torch.full((length,), known)], 1)
-        self.offsets = torch.cat([policy.offset.expand(length, -1), starts], 1).unbind(0)
+        self.places, self.offsets = policy.place.unbind(0), policy.offset.unbind(0)
         # Hidden states of both layers lie side by side, so that the second needs one product.
         base2, gain = twice * (policy.bias2 + policy.label[labels, 4 * width :]), 1 + policy.gain[labels]
-        self._place(canvas, *(torch.zeros(n, size) for size in (2 * width, width, width)), base2, gain)
+        states = (torch.zeros(n, size) for size in (2 * width, width, width))
+        self._place(policy.canvas(labels), *states, base2, gain)
 
     def _place(self, *state: torch.Tensor) -> None:
         self.state = state
