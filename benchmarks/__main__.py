@@ -100,7 +100,7 @@ def sampling(policy: LSTMPolicy, untrained: LSTMPolicy) -> list[dict]:
 
     count = sum(parameter.numel() for parameter in policy.parameters())
     peer = GPT2LMHeadModel(
-        GPT2Config(vocab_size=17, n_positions=65, n_embd=112, n_layer=4, n_head=4, bos_token_id=16, eos_token_id=None)
+        GPT2Config(vocab_size=17, n_positions=65, n_embd=104, n_layer=4, n_head=4, bos_token_id=16, eos_token_id=None)
     ).eval()
     peer_count = sum(parameter.numel() for parameter in peer.parameters())
     print(f"parameters: ours {count:,}, GPT-2 shape {peer_count:,}")

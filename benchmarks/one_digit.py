@@ -4,8 +4,8 @@
 
 runs the race of REINFORCE and GRPO as the Train live tab does, 20 seconds a digit (60 for patches), a seed each; then
 measures both policies on 2,000 samples, and writes one_digit.json (or one_digit-RECIPE.json). Seconds are those since the
-button was pressed. At 8x8 it does so again for other weights of the KL: what success costs, and what 4 nats can buy; then
-with a critic, and last without REINFORCE beside it: GRPO alone, with a critic, on all cores.
+button was pressed. At 8x8 it does so again with a critic, and last without REINFORCE beside it: GRPO alone, with a critic,
+on all cores.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from demo.models import Models
 from demo.training import PATCHES, Race, Settings
 
 SAMPLES = 2000
-BETAS = (0.03, 0.09, 0.15)  # beside the page's own
-ALONE = {"critic": True, "group": 96, "steps": 62}  # what 20 seconds of two cores allow, where the race has one for GRPO
+ALONE = {"critic": True, "group": 96, "steps": 84}  # what 20 seconds of two cores allow, where the race has one for GRPO
 WINDOW = 192  # samples over which the judge's success is averaged while training, at least
 
 
@@ -110,8 +109,6 @@ def main(arguments: list[str]) -> None:
     print(f"GRPO, median of ten: {median['success']:.2%} at {median['kl']:.2f} nats after {seconds:g} s; {median}")
     report = {"recipe": recipe, "samples": SAMPLES, "seconds": seconds, "median": median, "runs": rows}
     if small:
-        report["betas"] = [{"beta": beta, **summary(ten(models, seconds, {"beta": beta}))} for beta in BETAS]
-        print(report["betas"])
         models.critic("steer")
         rows = ten(models, seconds, {"critic": True})
         report["critic"] = {"median": summary(rows), "runs": rows}

@@ -159,22 +159,26 @@ class LSTMPolicy(Policy):
 
     At each step the first layer receives a sum of embeddings, already as wide as its gates: the tokens next to the one to
     be drawn (left, above, ...), its position, and the label. Raster order hides the pixel above eight steps in the past;
-    handing it over costs a table look-up and saves the recurrence from remembering it. The start is the label: outside the
-    picture the neighbours are a value of their own ("edge"), which is no gray level.
+    handing it over costs a table look-up and saves the recurrence from remembering it. Left and above may be looked up
+    together as well: what they mean together is no sum, and a look-up does what a narrower layer then need not. The start
+    is the label: outside the picture the neighbours are a value of their own ("edge"), which is no gray level.
     """
 
     NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
+    LEFT, ABOVE, CORNER = 0, 2, len(NEIGHBOURS)  # columns of ``place``; the corner is left and above together
 
-    def __init__(self, tokenizer, width: int):
+    def __init__(self, tokenizer, width: int, corner: bool = False):
         """
         Args:
             tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
             width: hidden units of each layer (H).
+            corner: whether left and above are looked up together as well.
         """
         super().__init__(tokenizer)
-        self.width = width
+        self.width, self.corner = width, corner
         values, grid = tokenizer.vocabulary + 1, tokenizer.grid
-        rows = len(self.NEIGHBOURS) * values + tokenizer.length
+        pairs = values**2 if corner else 0
+        rows = self.CORNER * values + pairs + tokenizer.length
         self.context = nn.Parameter(torch.randn(rows, 4 * width) * 0.1)
         self.label = nn.Parameter(torch.zeros(LABELS, 8 * width))  # gates of layer 1, gates of layer 2
         # The label also scales what the three products below read, unit by unit (FiLM; Perez et al. 2018): RL that learns
@@ -188,14 +192,15 @@ class LSTMPolicy(Policy):
         with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
             self.bias2[width : 2 * width] = 1.0
             self.context[-tokenizer.length :, width : 2 * width] += 1.0
-        # Where on the canvas a position's neighbours stand, a zero and the label; and which rows of the table they name.
+        # Where on the canvas a position's neighbours stand, zeros and the label; and which rows of the table they name.
         t = torch.arange(tokenizer.length)
         row, column, zero = t // grid, t % grid, torch.full_like(t, (grid + 4) ** 2)
         place = [(row + 2 + down) * (grid + 4) + column + 2 + right for down, right in self.NEIGHBOURS]
-        self.register_buffer("place", torch.stack([*place, zero, zero + 1], 1), persistent=False)  # (T, K + 2)
-        first = [torch.full_like(t, k * values) for k in range(len(self.NEIGHBOURS))]
+        zeros = [zero, zero] if corner else [zero]  # for the corner, which is put in, and for the position
+        self.register_buffer("place", torch.stack([*place, *zeros, zero + 1], 1), persistent=False)  # (T, K)
+        first = [torch.full_like(t, k * values) for k in range(self.CORNER + corner)]
         offset = torch.stack([*first, rows - tokenizer.length + t, torch.full_like(t, rows)], 1)
-        self.register_buffer("offset", offset, persistent=False)  # (T, K + 2), to be added to what stands there
+        self.register_buffer("offset", offset, persistent=False)  # (T, K), to be added to what stands there
         home = (row + 2) * (grid + 4) + column + 2
         self.register_buffer("home", home, persistent=False)  # (T,)
 
@@ -207,7 +212,7 @@ class LSTMPolicy(Policy):
         return [(self.recurrent1, 1), (self.between, 1), (self.recurrent2, 1)]
 
     def table(self) -> torch.Tensor:
-        """Rows of the first layer's input: neighbours, positions, labels."""
+        """Rows of the first layer's input: neighbours, corners, positions, labels."""
         return torch.cat([self.context, self.label[:, : 4 * self.width]])
 
     def canvas(self, labels: torch.Tensor) -> torch.Tensor:
@@ -221,8 +226,11 @@ class LSTMPolicy(Policy):
         canvas = self.canvas(labels)
         canvas[:, self.home] = tokens
         # A neighbour that comes later in raster order has not been drawn: only edge cells may stand there.
-        rows = canvas[:, self.place.t()].permute(2, 0, 1) + self.offset[:, None]  # (T, B, K + 2)
-        inputs = F.embedding_bag(rows.flatten(0, 1), self.table(), mode="sum").view(length, batch, -1)
+        rows = canvas[:, self.place.t()].permute(2, 0, 1)  # (T, B, K)
+        if self.corner:
+            rows[..., self.CORNER] = rows[..., self.LEFT] * (self.tokenizer.vocabulary + 1) + rows[..., self.ABOVE]
+        rows = (rows + self.offset[:, None]).flatten(0, 1)
+        inputs = F.embedding_bag(rows, self.table(), mode="sum").view(length, batch, -1)
         gain1, gain12, gain2 = (1 + self.gain[labels]).chunk(3, 1)
         hidden = recurrence(inputs, self.recurrent1, gain1)
         inputs = (hidden * gain12) @ self.between.to(hidden.dtype) + (self.bias2 + self.label[labels, 4 * self.width :])

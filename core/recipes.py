@@ -109,29 +109,35 @@ def _tasks(
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
 ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
 # The same with a critic that speaks of every value (core.interpolated): fewer samples a step say as much, so more steps.
-ONE_DIGIT_CRITIC = replace(ONE_DIGIT, group=64, steps=64, beta=0.035, ramp=0.0)
+ONE_DIGIT_CRITIC = replace(ONE_DIGIT, group=64, steps=64, beta=0.031, ramp=0.0)
+
+STEER_8X8 = RLConfig(steps=400, group=64, keep=32, lr=3e-4, label_lr=40, beta=0.04, average=0.98, reach=1.1)
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            **{"name": "pixels-8x8", "size": 8, "levels": 16, "kind": "lstm", "shape": {"width": 192}},
-            # Muon would serve this start as well; the five seeds of RL that ship are of the one that Adam trained.
-            unlabelled=PretrainConfig(steps=3500),
-            labelled=PretrainConfig(steps=4000, matrix_lr=1e-2),
+            **{"name": "pixels-8x8", "size": 8, "levels": 16, "kind": "lstm", "shape": {"width": 144, "corner": True}},
+            unlabelled=PretrainConfig(steps=3500, matrix_lr=1e-2),
+            labelled=PretrainConfig(steps=5500, matrix_lr=1e-2),
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(
-                steer=RLConfig(
-                    **{"steps": 300, "group": 64, "keep": 32, "lr": 3e-4, "label_lr": 40, "beta": 0.08, "ramp": 1.0},
-                    **{"average": 0.98, "reach": 1.1},
-                ),
-                # A critic for live training, which can use one (demo.training). Taught to the policy as well, there would be
-                # little left to see RL learn.
-                of_steer={"before": ForesightConfig(pictures=100_000, critic_steps=1200, steps=0)},
-                refine=RLConfig(steps=60, group=128, keep=24, lr=4e-5, label_lr=10, beta=0.03, average=0.95),
+                steer=STEER_8X8,
+                of_steer={
+                    "grpo": GRPO(updates=1, critic=True, interpolate=True),
+                    # A critic only: taught to the policy as well, there would be little left to see RL learn.
+                    "before": ForesightConfig(pictures=100_000, critic_steps=1200, steps=0),
+                    # Rewards alone need what they are paid brought down from nothing, and two updates from each sample.
+                    "ablations": {
+                        "group": Ablation(
+                            "without the critic", grpo=GRPO(), config=replace(STEER_8X8, steps=300, beta=0.08, ramp=1.0)
+                        )
+                    },
+                },
+                refine=RLConfig(steps=150, group=128, keep=24, lr=6e-5, label_lr=10, beta=0.03, average=0.95),
                 of_refine={
-                    "before": UnlikelihoodConfig(),
+                    "before": UnlikelihoodConfig(steps=1500, factor=5.0),
                     # RL from the start itself has more to find, and takes longer and larger steps.
                     "ablations": {
                         "direct": Ablation(
@@ -145,7 +151,7 @@ RECIPES = {
             ),
         ),
         Recipe(
-            **{"name": "tiny-4x4", "size": 4, "levels": 4, "kind": "lstm", "shape": {"width": 32}},
+            **{"name": "tiny-4x4", "size": 4, "levels": 4, "kind": "lstm", "shape": {"width": 32, "corner": True}},
             unlabelled=PretrainConfig(steps=150, lr=1e-2, warmup=10),
             labelled=PretrainConfig(steps=100, lr=1e-2, warmup=10),
             classifier=ClassifierConfig(width=16, epochs=3),
@@ -153,6 +159,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
                 of_steer={
+                    "grpo": GRPO(updates=1, critic=True, interpolate=True),
                     "before": ForesightConfig(
                         **{"pictures": 2000, "sure": 0.5, "steps": 0, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
                         warmup=5,
@@ -168,7 +175,7 @@ RECIPES = {
             shape={"width": 128, "layers": 4, "heads": 4},
             tokenizer=TokenizerConfig(),
             unlabelled=PretrainConfig(steps=2500, lr=5e-3, matrix_lr=1e-2),
-            labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),  # by Adam, as the unlabelled start of pixels-8x8
+            labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),  # Adam: from a start by Muon, nothing came out better
             classifier=ClassifierConfig(),
             judge=ClassifierConfig(),
             tasks=_tasks(

@@ -121,7 +121,7 @@ def plan(stage: str, options: dict[str, str]):
         if algorithm.critic and not recipe.tasks[task].has_critic:
             raise UsageError(f"--critic is true, but {task} of {recipe.name} has none: only foresight leaves one.")
         folder = place.folder(run_folder(task, name, seed, ablation))
-        wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] else LATER_RUNS
+        wave = RUNS if recipe.beginning(task, ablation) == STARTS[task] and not algorithm.critic else LATER_RUNS
         add(wave, title, folder, rl_stage, task, algorithm, config, seed, out, ablation)
 
     def prepared(task):

@@ -158,8 +158,8 @@ class Engine:
             digit, seed, recipe: as for ``generate``.
 
         Returns:
-            the request, "before": what came before RL, if anything, and "policies": for each a grid of samples as
-            ``generate`` has it, with its "trajectory".
+            the request, "before": what came before RL, if anything, "critic": whether one helped GRPO, and "policies": for
+            each a grid of samples as ``generate`` has it, with its "trajectory".
         """
         recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
         digit, seed = requests.digit(digit), requests.seed(seed)
@@ -173,8 +173,8 @@ class Engine:
                 samples = models.draw(name, digit, 1.0, seed, 8)
                 path = payloads.trajectory(models, name, samples, 0, digit, 1.0)
                 rows.append({**payloads.grid_of(samples), **self.look(name), "policy": name, "trajectory": path})
-            about = {"task": task, "digit": digit, "seed": seed, "size": path["size"], "before": models.before(task)}
-            return {"recipe": recipe, **about, "policies": rows}
+            about = {"recipe": recipe, "task": task, "digit": digit, "seed": seed, "size": path["size"]}
+            return {**about, "before": models.before(task), "critic": models.helped(task), "policies": rows}
 
     def survey(self, policy: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
         """What 200 fresh samples say of a policy: success with its interval, reward, spread, KL to its start by token."""

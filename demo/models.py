@@ -70,6 +70,10 @@ class Models:
         lesson = RECIPES[self.recipe].tasks[task].lesson
         return lesson.name if lesson else ""
 
+    def helped(self, task: str) -> bool:
+        """Whether a critic helped a task's GRPO; REINFORCE never has one."""
+        return RECIPES[self.recipe].tasks[task].grpo[0].critic
+
     def beginning(self, task: str) -> Policy:
         """What live training of a task begins with; the KL is counted from its start all the same.
 

@@ -37,6 +37,7 @@ def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
     return {
         **{"recipe": recipe, "digit": digit, "seed": seed},
         "foresight": models.before("steer") == "foresight",
+        "critic": models.helped("steer"),
         "trajectory": engine.trajectory("steer/grpo", digit, 1.0, seed, 16, 0, recipe),
         "group": engine.group("steer", digit, seed, recipe),
         "changed": studies.changed(models, "steer", digit, seed, GROUP),

@@ -79,7 +79,8 @@ def test_partial_drawings_leave_what_is_not_drawn_empty(engine, recipe):
 def test_compare_shows_four_policies_with_the_same_random_numbers(engine, recipe):
     found = engine.compare("steer", 7, 0, recipe)
     assert [one["policy"] for one in found["policies"]] == ["random", "unlabelled", "steer/reinforce", "steer/grpo"]
-    assert found["before"] == ("" if recipe == "pixels-8x8" else "foresight")
+    assert (found["before"], found["critic"]) == ("" if recipe == "pixels-8x8" else "foresight", True)
+    assert engine.compare("refine", 7, 0, recipe)["critic"] == (recipe != "pixels-8x8")
     colours = [one["colour"] for one in found["policies"]]
     assert len(set(colours)) == 4
     start, grpo = (engine.survey(found["policies"][place]["policy"], 7, 0, recipe) for place in (1, 3))

@@ -5,7 +5,13 @@ import torch
 from toys import make_policy
 
 from core.lstm import recurrence
-from core.policies import gather
+from core.policies import LSTMPolicy, gather
+from core.tokenizers import PixelTokenizer
+
+
+@pytest.fixture(params=["lstm", "corner", "transformer"])
+def kind(request):
+    return request.param
 
 
 def every_picture(length: int, vocabulary: int) -> torch.Tensor:
@@ -56,6 +62,30 @@ def test_the_first_token_depends_on_the_label(kind):
     policy = make_policy(kind)
     logits = policy.logits(torch.arange(10), torch.zeros(10, 4, dtype=torch.int64))[:, 0]
     assert len(torch.unique(logits, dim=0)) == 10
+
+
+@pytest.mark.parametrize("corner", [False, True])
+def test_a_pixel_looks_up_its_neighbours_their_corner_and_its_place(corner):
+    size, levels, seen = 3, 2, torch.tensor([[1, 0, 1, 1, 1, 0, 0, 1, 0]])
+    policy = LSTMPolicy(PixelTokenizer(size, levels), 6, corner)
+    for t in range(size**2):
+        policy.zero_grad()
+        policy.logits(torch.tensor([4]), seen)[0, t].sum().backward()
+        rows = policy.context.grad.any(1).nonzero().flatten().tolist()
+        expected = set()
+        for now in range(t + 1):  # what was looked up so far lives on in the hidden state
+
+            def value(down, right, now=now):
+                row, column = now // size + down, now % size + right
+                inside = 0 <= row < size and 0 <= column < size and row * size + column < now
+                return int(seen[0, row * size + column]) if inside else levels
+
+            neighbours = LSTMPolicy.NEIGHBOURS
+            expected |= {k * (levels + 1) + value(*where) for k, where in enumerate(neighbours)}
+            if corner:
+                expected.add(len(neighbours) * (levels + 1) + (levels + 1) * value(0, -1) + value(-1, 0))
+            expected.add(len(policy.context) - size**2 + now)
+        assert rows == sorted(expected), f"position {t}"
 
 
 def test_without_label_inputs_all_labels_are_the_same(kind):

@@ -7,7 +7,7 @@ from core.strands import SPARED, Strands
 
 def often_alike(size: int = 4, levels: int = 3):
     """A policy that prefers one token, so that many pictures begin alike."""
-    policy = make_policy("lstm", size, levels)
+    policy = make_policy("corner", size, levels)
     with torch.no_grad():
         policy.head.bias[0] += 2
     return policy

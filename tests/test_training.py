@@ -69,9 +69,9 @@ def test_the_tiny_recipe_trains_from_nothing_and_rl_helps(recipe, stand_in, monk
     if recipe == "tiny-4x4":  # what refine's RL begins with has learned to fail less, at a price
         start, before = rows["refine: start (labelled)"], rows["refine: before RL (unlikelihood)"]
         assert before["reward"]["mean"] > start["reward"]["mean"] and before["kl"]["mean"] > 0.01
-        # steer's RL begins at the start: only a critic was learned, for whoever asks for one
+        # steer's RL begins at the start, a critic by GRPO's side; one digit can be trained without
         assert "steer: before RL (foresight)" not in rows and not (tmp_path / recipe / "steer/foresight").exists()
-        words = f"grpo --recipe {recipe} --checkpoints {tmp_path} --digits 3 --critic true --interpolate true --updates 1"
+        words = f"grpo --recipe {recipe} --checkpoints {tmp_path} --digits 3 --critic false --interpolate false"
         assert main([*words.split(), "--out", str(tmp_path / "three")]) == 0
         curve = json.loads((tmp_path / "three" / "curve.json").read_text())
         assert sum(point["reward"] for point in curve[-5:]) > sum(point["reward"] for point in curve[:5])
@@ -124,7 +124,7 @@ class Inline:
         ("reinforce --baseline best", "baseline is 'best'; allowed: mean, none"),
         ("grpo --seed -1", "--seed is '-1'; allowed: a whole number from 0"),
         ("grpo --seed 100", "--seed is '100'; allowed: a whole number from 0 to 99"),
-        ("grpo --recipe tiny-4x4 --interpolate true", "interpolate is true and critic false; allowed: interpolate"),
+        ("grpo --recipe tiny-4x4 --critic false", "interpolate is true and critic false; allowed: interpolate"),
         ("grpo --recipe tiny-4x4 --task refine --critic true", "--critic is true, but refine of tiny-4x4 has none"),
         ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
         ("classifier --recipe guide-8x8", "train that one"),
@@ -213,12 +213,15 @@ def test_one_task_can_be_measured_again_only_beside_a_whole_ladder(tmp_path, cap
 )
 def test_what_others_wait_for_is_trained_first(name, tmp_path):
     _, work = plan("all", {"recipe": name, "checkpoints": str(tmp_path)})
-    titles = [title for _, title, _ in work]
+    waves = {title: wave for wave, title, _ in work}
+    titles = list(waves)
     runs = [place for place, title in enumerate(titles) if title.startswith(("grpo", "reinforce"))]
     for task, settings in RECIPES[name].tasks.items():
         if settings.before:
-            place = titles.index(f"{settings.before.name} {task}")
-            assert titles.index("pretrain labelled") < place < min(runs)
+            first = f"{settings.before.name} {task}"
+            assert waves["pretrain labelled"] < waves[first] and titles.index(first) < min(runs)
+            for kind, (algorithm, _) in {"reinforce": settings.reinforce, "grpo": settings.grpo}.items():
+                assert waves[first] < waves[f"{kind} {task}"] or not (settings.lesson or algorithm.critic)
 
 
 def test_all_goes_on_where_it_was_interrupted(stand_in, monkeypatch, tmp_path, capsys):

@@ -10,10 +10,14 @@ from core.transformer import TransformerPolicy
 
 
 def make_policy(kind: str, size: int = 2, levels: int = 2, seed: int = 0):
+    """A "transformer", an "lstm", or a "corner": an LSTM that looks up left and above together as well."""
     tokenizer = PixelTokenizer(size, levels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        policy = LSTMPolicy(tokenizer, 6) if kind == "lstm" else TransformerPolicy(tokenizer, 16, layers=2, heads=2)
+        if kind == "transformer":
+            policy = TransformerPolicy(tokenizer, 16, layers=2, heads=2)
+        else:
+            policy = LSTMPolicy(tokenizer, 6, corner=kind == "corner")
         with torch.no_grad():
             for parameter in policy.parameters():
                 parameter.add_(0.4 * torch.randn_like(parameter))

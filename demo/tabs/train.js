@@ -4,7 +4,7 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   const NAMES = { reinforce: ["REINFORCE", "#E69F00", "7 4"], grpo: ["GRPO", "#009E73", ""] };
   const PRESETS = {
     one: ["One digit, from no labels", { task: "steer", digits: [7], steps: 48, group: 128, beta: 0.06, epsilon: 0.2, lr: 0.0015 }],
-    critic: ["One digit, GRPO with a critic", { task: "steer", digits: [7], steps: 64, group: 64, beta: 0.035, epsilon: 0.2, lr: 0.0015, critic: true }],
+    critic: ["One digit, GRPO with a critic", { task: "steer", digits: [7], steps: 64, group: 64, beta: 0.031, epsilon: 0.2, lr: 0.0015, critic: true }],
     all: ["All ten digits", { task: "steer", digits: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], steps: 60, group: 64, beta: 0.08, epsilon: 0.2, lr: 0.0007 }],
     refine: ["Refine a digit", { task: "refine", digits: [8], steps: 40, group: 128, beta: 0.04, epsilon: 0.2, lr: 0.0003 }],
     free: ["No leash: KL weight 0", { task: "steer", digits: [7], steps: 60, group: 64, beta: 0, epsilon: 0.2, lr: 0.002 }],
