@@ -30,7 +30,10 @@ window.grpo.views.compare = ({ find, ask, data }) => {
     draw();
   }
 
-  const HELPED = "A critic that learned from the start's own pictures how a picture will end helps GRPO; REINFORCE has none.";
+  const helped = {
+    "": "A critic that learned from the start's own pictures how a picture will end helps GRPO; REINFORCE has none.",
+    foresight: "In RL the critic helps GRPO again, not REINFORCE.",
+  };
   const before = {
     "": "",
     foresight: "Before RL, both policies learned from a critic how a picture will end (foresight); that is in their KL. ",
@@ -38,7 +41,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
   };
 
   function show(found) {
-    find(".before").textContent = before[found.before] + (found.critic ? HELPED : "");
+    find(".before").textContent = before[found.before] + (found.critic ? helped[found.before] : "");
     found.policies.forEach((one, i) => {
       const column = columns[i];
       column.node.style.setProperty("--policy", one.colour);
