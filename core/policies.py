@@ -221,14 +221,19 @@ class LSTMPolicy(Policy):
         grid = torch.full((len(labels), side * side), self.tokenizer.vocabulary, dtype=torch.int64)
         return torch.cat([grid, torch.zeros_like(labels)[:, None], labels[:, None]], 1)
 
+    def put_corner(self, rows: torch.Tensor) -> None:
+        """In (..., K) what stands at ``place``: left and above as one number into the corner's column, if there is one."""
+        if self.corner:
+            left, above, corner = (rows.select(-1, k) for k in (self.LEFT, self.ABOVE, self.CORNER))
+            torch.add(above, left, alpha=self.tokenizer.vocabulary + 1, out=corner)
+
     def states(self, labels, tokens):
         batch, length = tokens.shape
         canvas = self.canvas(labels)
         canvas[:, self.home] = tokens
         # A neighbour that comes later in raster order has not been drawn: only edge cells may stand there.
         rows = canvas[:, self.place.t()].permute(2, 0, 1)  # (T, B, K)
-        if self.corner:
-            rows[..., self.CORNER] = rows[..., self.LEFT] * (self.tokenizer.vocabulary + 1) + rows[..., self.ABOVE]
+        self.put_corner(rows)
         rows = (rows + self.offset[:, None]).flatten(0, 1)
         inputs = F.embedding_bag(rows, self.table(), mode="sum").view(length, batch, -1)
         gain1, gain12, gain2 = (1 + self.gain[labels]).chunk(3, 1)

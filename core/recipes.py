@@ -110,7 +110,7 @@ def _tasks(
 ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
 # The same with a critic that speaks of every value (core.interpolated): fewer samples a step say as much, so more steps.
 ONE_DIGIT_CRITIC = replace(ONE_DIGIT, group=64, steps=64, beta=0.031, ramp=0.0)
-
+# All ten digits at 8x8, for both algorithms; GRPO without its critic differs in three numbers, below.
 STEER_8X8 = RLConfig(steps=400, group=64, keep=32, lr=3e-4, label_lr=40, beta=0.04, average=0.98, reach=1.1)
 
 RECIPES = {

@@ -47,8 +47,6 @@ class Strands:
         self.hidden1, self.hidden2 = self.hidden.chunk(2, 1)
         self.gain1, self.gain_both = gain.split((width, 2 * width), 1)
         self.rows = torch.empty(n, len(self.offsets[0]), dtype=torch.int64)
-        columns = self.rows.unbind(1)
-        self.left, self.above, self.corner = (columns[k] for k in (self.policy.LEFT, self.policy.ABOVE, self.policy.CORNER))
         self.flat, self.bags = self.rows.view(-1), torch.arange(0, self.rows.numel(), self.rows.shape[1])
         self.gates = torch.empty(n, 4 * width)
         self.parts = self.gates.chunk(4, 1)
@@ -57,8 +55,7 @@ class Strands:
     def step(self, t: int, out: torch.Tensor) -> None:
         """The logits of all pictures at position t, to ``out`` (B, V); positions come one after the other."""
         torch.index_select(self.canvas, 1, self.places[t], out=self.rows)
-        if self.policy.corner:
-            torch.add(self.above, self.left, alpha=len(self.bias) + 1, out=self.corner)
+        self.policy.put_corner(self.rows)
         self.rows.add_(self.offsets[t])
         context = torch.embedding_bag(self.table, self.flat, self.bags)[0]
         torch.addmm(context, torch.mul(self.hidden1, self.gain1, out=self.scaled1), self.weight1, out=self.gates)
