@@ -139,7 +139,7 @@ class ForesightConfig(BeforeConfig):
 class UnlikelihoodConfig(BeforeConfig):
     """What not to draw (core.unlikelihood)."""
 
-    pictures: int = 1_000_000  # one in twenty fails, and what is seen again and again is learned by heart
+    pictures: int = 2_000_000  # one in twenty fails, and what is seen again and again is learned by heart
     steps: int = 1000
     lr: float = 1e-3
     matrix_lr: float = 3.0

@@ -135,7 +135,7 @@ RECIPES = {
                         )
                     },
                 },
-                refine=RLConfig(steps=150, group=128, keep=24, lr=6e-5, label_lr=10, beta=0.03, average=0.95),
+                refine=RLConfig(steps=100, group=128, keep=24, lr=4e-5, label_lr=10, beta=0.022, average=0.95),
                 of_refine={
                     "before": UnlikelihoodConfig(steps=1500, factor=5.0),
                     # RL from the start itself has more to find, and takes longer and larger steps.
