@@ -106,6 +106,8 @@ def _tasks(
     return {"steer": task(steer, **of_steer or {}), "refine": task(refine, **of_refine or {}), "scratch": task(scratch)}
 
 
+# GRPO whose critic speaks of every value of a token (core.interpolated): it makes one update a step.
+INTERPOLATED = GRPO(updates=1, critic=True, interpolate=True)
 # Steering one digit at 8x8, fast enough to watch: 128 samples a step, of which 32 teach, and two updates.
 ONE_DIGIT = RLConfig(digits=(7,), group=128, keep=32, steps=48, lr=1.5e-3, beta=0.06, ramp=1.0, average=0.9)
 # The same with a critic that speaks of every value (core.interpolated): fewer samples a step say as much, so more steps.
@@ -125,7 +127,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=STEER_8X8,
                 of_steer={
-                    "grpo": GRPO(updates=1, critic=True, interpolate=True),
+                    "grpo": INTERPOLATED,
                     # A critic only: taught to the policy as well, there would be little left to see RL learn.
                     "before": ForesightConfig(pictures=100_000, critic_steps=1200, steps=0),
                     # Rewards alone need what they are paid brought down from nothing, and two updates from each sample.
@@ -159,7 +161,7 @@ RECIPES = {
             tasks=_tasks(
                 steer=RLConfig(steps=20, group=16, lr=3e-3, label_lr=10, beta=0.05),
                 of_steer={
-                    "grpo": GRPO(updates=1, critic=True, interpolate=True),
+                    "grpo": INTERPOLATED,
                     "before": ForesightConfig(
                         **{"pictures": 2000, "sure": 0.5, "steps": 0, "batch": 32, "critic_steps": 40, "critic_lr": 5e-3},
                         warmup=5,
