@@ -1,7 +1,8 @@
 """What a live run does to everything else: python -m benchmarks.live prints a table and writes live.json.
 
-Stop: from the request to the end of the run's threads. Other tabs: the median answer to a request for 24 new samples while a
-race runs, against the same without one. Memory: the process's resident size after the first five and after all runs.
+Stop: from the request to the end of the run's threads. Other tabs: the median answer to a request for 24 new
+samples while a race runs, against the same without one. Memory: the process's resident size after the first
+five and after all runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def resident() -> float:
 
 
 def follow(engine: Engine, key: str, until: str, patience: float = 120.0) -> float:
-    """Ask for news, as the page does, until a run is in a state or has shown a step; returns the seconds it took."""
+    """Ask for news, as the page does, until a run is in a state or shows a step; returns the seconds."""
     started = time.perf_counter()
     while time.perf_counter() - started < patience:
         news = engine.news(key, [0, 0])
@@ -76,10 +77,19 @@ def main() -> None:
             raise RuntimeError("the race ended before the answers did: nothing was measured beside it")
         engine.control(key, "stop")
         follow(engine, key, "stopped")
-        found = {"stop median": statistics.median(times), "stop worst": times[-1], "alone": alone, "beside": beside}
+        found = {
+            "stop median": statistics.median(times),
+            "stop worst": times[-1],
+            "alone": alone,
+            "beside": beside,
+        }
         report[recipe] = {name: round(value, 1) for name, value in found.items()}
-        print(f"{recipe}: stop {found['stop median']:.0f} ms in the median, {times[-1]:.0f} at worst (n = {STOPS})")
-        print(f"{recipe}: an answer takes {alone:.0f} ms alone, {beside:.0f} beside a race: {beside / alone:.1f} x")
+        print(
+            f"{recipe}: stop {found['stop median']:.0f} ms in the median, {times[-1]:.0f} at worst (n = {STOPS})"
+        )
+        print(
+            f"{recipe}: an answer takes {alone:.0f} ms alone, {beside:.0f} beside a race: {beside / alone:.1f} x"
+        )
     sizes = []
     for _ in range(RUNS):
         follow(engine, engine.train({"digits": [7], "steps": 2, "group": 32})["key"], "done")

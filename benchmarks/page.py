@@ -1,9 +1,9 @@
 """How fast the page feels, in a real Chromium: python -m benchmarks.page prints a table and writes page.json.
 
-Cold start is the time from starting the process to the first answer of "/", against an empty Gradio app started the same
-way, in turn. An action is timed from a click to the first change on the screen, which for a slow answer is that the old one
-fades, and to the answer itself; nothing that was asked for before is asked for again, for the server would remember it.
-Frames are those that the browser painted while the player ran.
+Cold start is the time from starting the process to the first answer of "/", against an empty Gradio app
+started the same way, in turn. An action is timed from a click to the first change on the screen, which for a
+slow answer is that the old one fades, and to the answer itself; nothing that was asked for before is asked
+for again, for the server would remember it. Frames are those that the browser painted while the player ran.
 """
 
 from __future__ import annotations
@@ -31,8 +31,16 @@ SEEDS, CLICKS = (3, 4), 9  # visits, and clicks in each
 ACTIONS = {
     "generate: another digit": ("generate", ".generate .choices span", ".generate .samples"),
     "generate: watch a sample": ("generate", ".generate .samples .sample", ".generate .hero"),
-    "generate at 28x28: another digit": ("generate&recipe=patches-28x28", ".generate .choices span", ".generate .samples"),
-    "generate at 28x28: watch a sample": ("generate&recipe=patches-28x28", ".generate .samples .sample", ".generate .hero"),
+    "generate at 28x28: another digit": (
+        "generate&recipe=patches-28x28",
+        ".generate .choices span",
+        ".generate .samples",
+    ),
+    "generate at 28x28: watch a sample": (
+        "generate&recipe=patches-28x28",
+        ".generate .samples .sample",
+        ".generate .hero",
+    ),
     "compare: another digit": ("compare", ".compare .choices span", ".compare .columns"),
     "rewards: another digit": ("rewards", ".rewards .choices span", ".rewards .belief"),
     "complete: another digit": ("complete", ".complete .choices span", ".complete .samples"),
@@ -42,11 +50,8 @@ WATCH = """([click, change]) => new Promise((done) => {
   const root = document.querySelector(change);
   const view = root.closest('.grpo');
   const all = (query, of) => [...root.querySelectorAll(query)].map(of).join();
-  const look = () => root.innerHTML + all('canvas', (c) => c.toDataURL()) + all('i', (i) => i.style.transform);
-  const before = look();
-  const start = performance.now();
-  let first = null;
-  click.click();
+  const look = () => root.innerHTML + all('canvas', (c) => c.toDataURL()) + all('i', (i) =>
+  i.style.transform); const before = look(); const start = performance.now(); let first = null; click.click();
   const tick = () => {
     const now = performance.now() - start;
     const answered = look() !== before || now > 5000;
@@ -57,8 +62,8 @@ WATCH = """([click, change]) => new Promise((done) => {
 })"""
 FRAMES = """() => new Promise((done) => {
   const times = [];
-  const tick = (now) => { times.push(now); if (times.length < 180) requestAnimationFrame(tick); else done(times); };
-  requestAnimationFrame(tick);
+  const tick = (now) => { times.push(now); if (times.length < 180) requestAnimationFrame(tick); else
+  done(times); }; requestAnimationFrame(tick);
 })"""
 
 
@@ -72,7 +77,9 @@ def start(command: list[str]) -> tuple[subprocess.Popen, int, float]:
     """Start a server; returns it, its port, and the seconds until "/" answered."""
     port, began = free_port(), time.perf_counter()
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
-    server = subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
@@ -97,7 +104,9 @@ def main() -> None:
     server, port, _ = start([sys.executable, "app.py"])
     time.sleep(25)  # the models load
     results = {"cold": {name: min(times) for name, times in cold.items()}, "actions": {}}
-    chromium = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
+    chromium = next(
+        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
+    )
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
         for name, (link, click, change) in ACTIONS.items():
@@ -112,7 +121,10 @@ def main() -> None:
                     times.append(page.evaluate(WATCH, [target, change]))
                     page.wait_for_timeout(600)
             kinds = zip(("first change", "answer"), zip(*times, strict=True), strict=True)
-            results["actions"][name] = {"n": len(times), **{kind: summary(list(found)) for kind, found in kinds}}
+            results["actions"][name] = {
+                "n": len(times),
+                **{kind: summary(list(found)) for kind, found in kinds},
+            }
         page.goto(f"http://127.0.0.1:{port}/?tab=generate")
         page.locator(".generate .speed").select_option("0.5")
         page.locator(".generate .play").click()
@@ -121,10 +133,14 @@ def main() -> None:
     server.kill()
     results["machine"] = {"cores": os.cpu_count(), "system": platform.platform()}
     ratio = results["cold"]["ours"] / results["cold"]["empty"]
-    print(f"cold start: {results['cold']['ours']:.2f} s, empty Gradio app {results['cold']['empty']:.2f} s: {ratio:.2f} x")
+    print(
+        f"cold start: {results['cold']['ours']:.2f} s, empty Gradio app {results['cold']['empty']:.2f} s: {ratio:.2f} x"
+    )
     for name, one in results["actions"].items():
         kinds = [(kind, found) for kind, found in one.items() if kind != "n"]
-        words = [f"{kind} {found['median']:.0f} ms (95th percentile {found['p95']:.0f})" for kind, found in kinds]
+        words = [
+            f"{kind} {found['median']:.0f} ms (95th percentile {found['p95']:.0f})" for kind, found in kinds
+        ]
         print(f"{name}, n = {one['n']}: {', '.join(words)}")
     print(f"frames per second while playing: {results['frames per second']:.1f}")
     write("page", results)

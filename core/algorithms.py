@@ -1,4 +1,8 @@
-"""The two algorithms: how each turns rewards into weights on the samples' log-probabilities. The loop is in rl.py."""
+"""The two algorithms: how each turns rewards into weights on the samples' log-probabilities. The loop is in
+rl.py.
+
+A new algorithm is a frozen dataclass like these, and a run in core.recipes that uses it.
+"""
 
 from __future__ import annotations
 
@@ -6,56 +10,71 @@ from dataclasses import dataclass
 
 import torch
 
-from core.fields import check_fields
+from core.configs import check_ranges
 from core.objectives import clipped_surrogate, group_advantages
 
 
 @dataclass(frozen=True)
-class Reinforce:
-    """Raw rewards, as the course guide has them, or less a running mean of earlier steps' rewards."""
+class Algorithm:
+    """What the loop asks of an algorithm."""
 
-    baseline: str = "mean"  # "mean" or "none"
-    updates: int = 1  # from the same samples
+    updates = 1  # from the same samples
+
+    def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
+        """(L, G) rewards, a row a label, and the mean reward of each earlier step, to (L, G) weights."""
+        raise NotImplementedError
+
+    def surrogate(
+        self, log_ratio: torch.Tensor, advantages: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is maximised, for a ratio of probabilities now to those of the sampler.
+
+        Args:
+            log_ratio, advantages: (B, T).
+
+        Returns:
+            (B, T) surrogate, and (B, T) bool where clipping took its gradient away.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Reinforce(Algorithm):
+    """REINFORCE (Williams 1992): raw rewards, as the course guide has them, or rewards less a baseline."""
+
+    baseline: bool = False  # take off the running mean of earlier steps' rewards
+    memory: float = 0.9  # decay of that running mean
 
     def __post_init__(self):
-        if self.baseline not in ("mean", "none"):
-            raise ValueError(f"baseline is {self.baseline!r}; allowed: mean, none.")
-        check_fields(self, updates=(1, 100))
+        check_ranges(self, memory=(0, 0.9999))
 
-    name = "reinforce"
-    critic = interpolate = False  # see GRPO's
-
-    def advantages(self, rewards: torch.Tensor, running: float) -> torch.Tensor:
-        """(L, G) rewards to (L, G) weights."""
-        return rewards - running if self.baseline == "mean" else rewards
+    def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
+        if not self.baseline:
+            return rewards
+        mean = past[0] if past else rewards.mean().item()  # the first step has only itself to compare with
+        for reward in past[1:]:
+            mean = self.memory * mean + (1 - self.memory) * reward
+        return rewards - mean
 
     def surrogate(self, log_ratio, advantages):
-        """Of gradient: advantage times the gradient of the log-probability (with one update the ratio is 1)."""
+        # Its gradient is advantage times that of the log-probability: with one update, the ratio is 1.
         return log_ratio.exp() * advantages, torch.zeros_like(log_ratio, dtype=torch.bool)
 
 
 @dataclass(frozen=True)
-class GRPO:
-    """Group-relative advantages and a clipped surrogate."""
+class GRPO(Algorithm):
+    """GRPO (Shao et al. 2024, section 4.1): group-relative advantages and PPO's clipped surrogate."""
 
     scale: bool = False  # divide advantages by the group's standard deviation
-    updates: int = 2  # from the same samples
-    low: float = 0.2
-    high: float = 0.2
-    critic: bool = False  # spare each token what foresight's critic saw coming before it; see core.baseline
-    interpolate: bool = False  # let the critic speak of every value of a token instead; see core.interpolated
+    updates: int = 2  # from the same samples; with one, the ratio is 1 and nothing is clipped
+    low: float = 0.2  # the ratio is clipped to [1 - low, 1 + high]
+    high: float = 0.2  # see low
 
     def __post_init__(self):
-        if self.interpolate and not self.critic:
-            raise ValueError("interpolate is true and critic false; allowed: interpolate only with a critic.")
-        check_fields(self, updates=(1, 100), low=(0, 1), high=(0, 100))
+        check_ranges(self, updates=(1, 100), low=(0, 1), high=(0, 100))
 
-    name = "grpo"
-
-    def advantages(self, rewards: torch.Tensor, running: float) -> torch.Tensor:
-        """(L, G) rewards to (L, G) advantages."""
+    def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
         return group_advantages(rewards, self.scale)
 
     def surrogate(self, log_ratio, advantages):
-        """PPO's clipped objective."""
         return clipped_surrogate(log_ratio, advantages, self.low, self.high)

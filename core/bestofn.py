@@ -1,61 +1,47 @@
-"""Best-of-N: draw N, keep the one with the highest reward. It trains nothing, and is what RL must beat at equal KL."""
+"""Best-of-N: of N samples, keep the one with the highest reward. RL must beat it at equal KL."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from core.classifiers import Classifier, predict
-from core.metrics import best_of_n_kl
-from core.policies import Policy
 
-MOST = 128  # the largest N, of 3.9 nats: beyond it, drawing costs minutes and buys nothing
-
-
-def mixture(kl: float) -> tuple[int, float]:
-    """The N and the share of draws to make with N + 1 rather than N, whose KL is ``kl`` nats (KL is convex: at most)."""
-    n = 1
-    while best_of_n_kl(n + 1) <= kl:
-        n += 1
-        if n == MOST:
-            return n, 0.0
-    low, high = best_of_n_kl(n), best_of_n_kl(n + 1)
-    return n, (kl - low) / (high - low)
+def best_of_n_kl(n: int) -> float:
+    """KL of best-of-N from its policy, in nats, at most: log N - (N - 1) / N (Stiennon et al. 2020)."""
+    return math.log(n) - (n - 1) / n
 
 
-def best_of_n(
-    policy: Policy, classifier: Classifier, kl: float, count: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Best-of-N samples at a given price.
+def rank_chances(pool: int, n: int) -> torch.Tensor:
+    """(pool,) chance that the best of n draws from a pool, without replacement, is the one of each rank, best
+    first.
+
+    Rank i is the best of n where the n - 1 others come from the pool - 1 - i behind it:
+    C(pool - 1 - i, n - 1) / C(pool, n).
+    """
+    chance, chances = n / pool, []
+    for i in range(pool):
+        chances.append(chance)
+        left = pool - 1 - i  # behind rank i
+        chance *= max(0.0, left - n + 1) / left if left else 0.0
+    return torch.tensor(chances, dtype=torch.double)
+
+
+def best_of_n_success(rewards: torch.Tensor, right: torch.Tensor, kl: float) -> float:
+    """Success of best-of-N at a price, from one pool of samples; no chance but that of the pool is left in
+    it.
 
     Args:
-        policy: what is drawn from.
-        classifier: its confidence in the label is the reward.
-        kl: nats that may be spent, at most.
-        count: samples to return, a tenth for each label.
-
-    Returns:
-        images (count, 1, H, W), labels (count,), and the bound on the KL that was spent.
+        rewards: (M,) of a pool of samples. right: (M,) bool, whether the judge reads each as its label.
+        kl: nats that may be spent. Between two whole N it is spent on a mixture of both (KL is convex: at
+            most).
     """
-    generator = torch.Generator().manual_seed(seed)
-    n, share = mixture(kl)
-    each = count // 10
-    tries = n + (torch.rand(each, generator=generator) < share).long()  # (count / 10,)
-    owner = torch.arange(each).repeat_interleave(tries)  # which sample each draw competes for
-
-    def draw(label: int) -> torch.Tensor:
-        wanted = torch.full_like(owner, label)
-        tokens = torch.cat([policy.sample(part, generator=generator).tokens for part in wanted.split(200)])
-        return policy.tokenizer.decode(tokens)
-
-    blind = policy.blind()  # then one set of draws serves every label
-    drawn = draw(0) if blind else None
-    belief = predict(classifier, drawn) if blind else None
-    images = []
-    for label in range(10):
-        mine = drawn if blind else draw(label)
-        reward = (belief if blind else predict(classifier, mine))[:, label]
-        best = torch.full((each,), -1.0).scatter_reduce_(0, owner, reward, "amax")
-        place = torch.where(reward == best[owner], torch.arange(len(owner)), len(owner))
-        images.append(mine[torch.full((each,), len(owner)).scatter_reduce_(0, owner, place, "amin")])
-    spent = (1 - share) * best_of_n_kl(n) + share * best_of_n_kl(n + 1)
-    return torch.cat(images), torch.arange(10).repeat_interleave(each), spent
+    ranked = right[rewards.argsort(descending=True)].double()
+    n = 1
+    while n < len(rewards) and best_of_n_kl(n + 1) <= kl:
+        n += 1
+    success = (rank_chances(len(rewards), n) @ ranked).item()
+    if n == len(rewards):
+        return success
+    share = (kl - best_of_n_kl(n)) / (best_of_n_kl(n + 1) - best_of_n_kl(n))
+    return (1 - share) * success + share * (rank_chances(len(rewards), n + 1) @ ranked).item()

@@ -1,40 +1,45 @@
-"""Weights on disk: a folder with weights.safetensors, config.json and, where there was training, curve.json.
+"""Weights on disk: a folder with weights.safetensors, config.json and, where there was training,
+curve.json.
 
-No pickle, so a checkpoint can run no code. Weights are stored in half precision (1.3 MB for a policy of 0.6 M parameters)
-and always used in single precision, so what is evaluated is what is shipped.
+No pickle, so a checkpoint can run no code. Weights are stored in half precision and always used in single
+precision, so what is evaluated is what is shipped.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
-from core.foresight import Critic
-from core.patches import PatchTokenizer
-from core.policies import LSTMPolicy, Policy
+from core.lstm import LSTMPolicy
+from core.policies import Policy
+from core.recipes import RECIPES
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy
+from core.vqvae import PatchTokenizer
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
+POLICIES = ("lstm", "transformer")  # the kinds that draw
+LARGEST = 1024  # of any number that gives a model's shape
 
 
-def _tokenizer(size: int, levels: int | None = None, codes: int | None = None, dim: int = 0, channels: int = 0):
-    return PixelTokenizer(size, levels) if codes is None else PatchTokenizer(size, codes, dim, channels)
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged or of another kind; the message says which file, and what is wrong."""
 
 
 def _policy(kind: type[Policy], shape: dict) -> Policy:
-    of_tokenizer = {name: shape[name] for name in ("size", "levels", "codes", "dim", "channels") if name in shape}
-    return kind(_tokenizer(**of_tokenizer), **{name: shape[name] for name in shape if name not in of_tokenizer})
+    names = ("size", "codes", "dim", "channels") if "codes" in shape else ("size", "levels")
+    tokenizer = PatchTokenizer if "codes" in shape else PixelTokenizer
+    of_policy = {name: value for name, value in shape.items() if name not in names}
+    return kind(tokenizer(*(shape[name] for name in names)), **of_policy)
 
 
 # How each kind of model is built from the "model" part of its config.json.
@@ -44,46 +49,48 @@ BUILDERS = {
     "tokenizer": PatchTokenizer,
     "classifier": DigitClassifier,
     "judge": Judge,
-    "critic": lambda of, asked, shades, tied, **shape: Critic(build(of, shape), asked, shades, tied),
 }
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint is missing, damaged or of another kind; the message says which file and what is wrong with it."""
-
-
 def build(kind: str, shape: dict) -> nn.Module:
-    """A new model of a kind in BUILDERS, from the numbers that give its shape."""
+    """A new model of a kind in BUILDERS, from the numbers that give its shape. Raises ValueError."""
     if kind not in BUILDERS:
         raise ValueError(f"unknown kind of model {kind!r}; allowed: {', '.join(BUILDERS)}.")
+    for name, value in shape.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 1 <= value <= LARGEST or (name != "guidance" and value != int(value)):
+            raise ValueError(f"{name} is {str(value)[:40]}; allowed: a whole number from 1 to {LARGEST}")
     return BUILDERS[kind](**shape)
 
 
-def save(folder: str | Path, model: nn.Module, kind: str, shape: dict, about: dict, curve: list[dict] | None = None):
-    """Write a checkpoint, whole or not at all: an older one in its place is replaced only once the new one is complete.
+def save(
+    folder: str | Path, model: nn.Module, kind: str, shape: dict, about: dict, curve: list[dict] | None = None
+):
+    """Write a checkpoint, whole or not at all: an older one is moved away only once the new one is complete.
 
     Args:
         folder: where.
         model: whose weights.
         kind, shape: what ``build`` needs to make the model again.
-        about: anything worth keeping beside the weights: the recipe, the seed, the configuration of its training.
+        about: anything worth keeping beside the weights: the recipe, the seed, the configuration of its
+            training.
         curve: the records of its training.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
-        weights = {name: value.half() if value.is_floating_point() else value for name, value in _state(model).items()}
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        fresh.mkdir()
+        weights = {}
+        for name, value in _state(model).items():
+            weights[name] = value.half().cpu() if value.is_floating_point() else value.cpu()
         save_file(weights, fresh / "weights.safetensors")
-        _write(fresh / "config.json", {"format": FORMAT, "kind": kind, "model": shape, **about}, indent=2)
+        write_json(fresh / "config.json", {"format": FORMAT, "kind": kind, "model": shape, **about}, indent=2)
         if curve is not None:
-            _write(fresh / "curve.json", curve, indent=None)
-        fresh.chmod(0o755)
-        folder.mkdir(exist_ok=True)
-        for part in fresh.iterdir():  # file by file: a folder may hold other seeds' folders too
-            os.replace(part, folder / part.name)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+            write_json(fresh / "curve.json", curve)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
 
 
 def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
@@ -94,52 +101,74 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
         kinds: the kinds of model that will do.
 
     Raises:
-        CheckpointError: missing, truncated, foreign or mismatching; then no model is returned, not even half of one.
+        CheckpointError: missing, truncated, foreign or mismatching; then no model is returned, not even a
+            half one.
     """
     folder = Path(folder)
     config = read_config(folder)
     kind = config.get("kind")
     if kind not in kinds:
-        raise CheckpointError(f"{folder / 'config.json'} describes a {kind!r}; expected {' or '.join(kinds)}.")
-    try:
-        model = build(kind, config["model"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} describes no {kind} that can be built: {error}.") from error
+        raise CheckpointError(
+            f"{folder / 'config.json'} describes a {kind!r}; expected {' or '.join(kinds)}."
+        )
     path = folder / "weights.safetensors"
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing.")
     try:
-        found = load_file(path)
+        with torch.device("meta"):  # shapes without memory: nothing large is made before the file agrees
+            wanted = _state(build(kind, dict(config["model"])))
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            problem = _difference(found, {name: tuple(value.shape) for name, value in wanted.items()})
+            if problem:
+                raise CheckpointError(f"{path} does not match its config.json: {problem}.")
+            weights = {name: file.get_tensor(name).to(value.dtype) for name, value in wanted.items()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}.") from error
-    wanted = _state(model)
-    if set(found) != set(wanted):
-        odd = sorted(set(found) ^ set(wanted))[0]
-        side = "is missing from" if odd in wanted else "does not belong in"
-        raise CheckpointError(f"{path} does not match its config.json: {odd!r} {side} it.")
-    for name, value in found.items():
-        if value.shape != wanted[name].shape:
-            shapes = f"{tuple(value.shape)}, not {tuple(wanted[name].shape)}"
-            raise CheckpointError(f"{path} does not match its config.json: {name!r} has shape {shapes}.")
-        if value.is_floating_point() != wanted[name].is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{path} holds values in {name!r} that are no finite numbers of the expected kind.")
-    model.load_state_dict({name: value.to(wanted[name].dtype) for name, value in found.items()})
+        raise CheckpointError(f"{path} is missing, truncated or no safetensors file: {error}.") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{folder / 'config.json'} describes no {kind} that can be built: {error}."
+        ) from error
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path} holds values in {name!r} that are no finite numbers.")
+    model = build(kind, config["model"])
+    model.load_state_dict(weights)
     return model.eval()
 
 
+def _difference(found: dict, wanted: dict) -> str:
+    """What tells two mappings from names to shapes apart, in words; empty if nothing does."""
+    for name in sorted(set(found) ^ set(wanted)):
+        return f"{name!r} " + ("is missing from it" if name in wanted else "does not belong in it")
+    for name, shape in found.items():
+        if shape != wanted[name]:
+            return f"{name!r} has shape {shape}, not {wanted[name]}"
+    return ""
+
+
+def is_whole(folder: str | Path) -> bool:
+    """Whether a folder holds a checkpoint whose weights can be loaded."""
+    try:
+        load(folder, tuple(BUILDERS))
+    except CheckpointError:
+        return False
+    return True
+
+
 def exists(folder: str | Path) -> bool:
-    """Whether a folder holds a checkpoint."""
+    """Whether a folder holds a checkpoint, whole or not."""
     return (Path(folder) / "config.json").is_file()
 
 
 def read_config(folder: str | Path) -> dict:
-    """The config.json of a checkpoint. Raises CheckpointError where there is none, or it is of another format."""
+    """The config.json of a checkpoint. Raises CheckpointError where there is none, or of another format."""
     path = Path(folder) / "config.json"
-    if not exists(folder):
+    if not path.is_file():
         raise CheckpointError(f"{path} is missing: no checkpoint in this folder.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} is truncated or no JSON: {error}.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
@@ -147,7 +176,7 @@ def read_config(folder: str | Path) -> dict:
 
 
 def locate(name: str | Path, root: Path = ROOT) -> Path:
-    """The folder of a checkpoint: a name below ``root`` such as "pixels-8x8/refine/grpo", a folder, or a Hub repo id."""
+    """The folder of a checkpoint: a name below ``root`` ("pixels-8x8/refine/grpo"), a folder, or a Hub id."""
     name = str(name)
     if not name or "\0" in name:
         raise CheckpointError(f"{name!r} is no name of a checkpoint.")
@@ -156,27 +185,30 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
         return inside
     if Path(name).is_dir():
         return Path(name)
-    recipes = {part.name for part in root.iterdir() if part.is_dir()} if root.is_dir() else set()
-    if name.count("/") != 1 or name.split("/")[0] in recipes:
+    first = name.split("/")[0]  # a recipe is never asked of the Hub, where anybody may have taken its name
+    if name.count("/") != 1 or first in RECIPES or (root / first).is_dir():
         known = ", ".join(available(root)) or "none"
-        raise CheckpointError(f"no checkpoint {name!r}: neither a folder nor one that ships here ({known}).")
+        raise CheckpointError(
+            f"no checkpoint {name!r}: neither a folder nor one of those in {root} ({known})."
+        )
     from huggingface_hub import snapshot_download  # late: it is slow to import, and few need it
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:  # the client raises many kinds, from bad names to no network
-        raise CheckpointError(f"no checkpoint {name!r} here, and none could be fetched from the Hub: {error}") from error
+        raise CheckpointError(
+            f"no checkpoint {name!r} here, and none could be fetched from the Hub: {error}"
+        ) from error
 
 
 def available(root: Path = ROOT) -> list[str]:
-    """Names of the checkpoints below ``root``, one for each run (further seeds are not listed)."""
-    found = sorted(path.parent.relative_to(root).as_posix() for path in root.rglob("config.json"))
-    return [name for name in found if not name.rsplit("/", 1)[-1].startswith("seed-")]
+    """Names of the checkpoints below ``root``."""
+    return sorted(path.parent.relative_to(root).as_posix() for path in root.rglob("config.json"))
 
 
 def load_policy(name: str | Path, root: Path = ROOT) -> Policy:
-    """A policy by name: "RECIPE/random", "RECIPE/unlabelled", "RECIPE/steer/grpo", ...; or a folder; or a Hub repo id."""
-    return load(locate(name, root), ("lstm", "transformer"))
+    """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by a Hub repo id."""
+    return load(locate(name, root), POLICIES)
 
 
 def load_tokenizer(recipe: str | Path, root: Path = ROOT) -> PatchTokenizer:
@@ -194,14 +226,12 @@ def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
     return load(locate(f"{recipe}/judge", root), ("judge",))
 
 
-def load_critic(recipe: str | Path, task: str, root: Path = ROOT) -> Critic:
-    """What foresight learned of a task's start: how its pictures end."""
-    return load(locate(f"{recipe}/{task}/critic", root), ("critic",))
-
-
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().contiguous() for name, value in model.state_dict().items()}
 
 
-def _write(path: Path, value, indent: int | None) -> None:
-    path.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+def write_json(path: Path, value, indent: int | None = None) -> None:
+    """Write a file whole or not at all."""
+    fresh = path.with_name(path.name + ".writing")
+    fresh.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(fresh, path)

@@ -1,7 +1,8 @@
 """The classifier, whose confidence is the reward, and the judge, which is never optimised against.
 
-They share no training picture (one half of MNIST's training set each) and no architecture: a policy that learned to please
-the one by a trick has little reason to please the other. So reward and success are two measurements, not one.
+They share no training picture (one half of MNIST's training set each) and no architecture: a policy that
+learned to please the one by a trick has little reason to please the other. So reward and success are two
+measurements, not one.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Classifier(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) in [0, 1] to (B, D): the last layer before the logits."""
-        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
-            shape = tuple(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
+        if images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
+            shape = tuple(images.shape)
             raise ValueError(f"images have shape {shape}; expected (B, 1, {self.size}, {self.size}).")
         return self.body(images * 2 - 1)
 
@@ -74,24 +75,21 @@ class DigitClassifier(Classifier):
 
     def __init__(self, size: int, width: int):
         stem = nn.Sequential(_convolution(1, width, 2 if size > 16 else 1), nn.ReLU())
-        blocks = [_Residual(width, width, 1), _Residual(width, 2 * width, 2), _Residual(2 * width, 2 * width, 1)]
+        blocks = [_Residual(width, width, 1), _Residual(width, 2 * width, 2)]
+        blocks.append(_Residual(2 * width, 2 * width, 1))
         super().__init__(size, nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 2 * width)
 
 
 class Judge(Classifier):
-    """Measures success: a plain network with wide kernels that reads the places of its features, not their average."""
+    """Measures success: a plain network with wide kernels that reads the places of its features."""
 
     def __init__(self, size: int, width: int):
         stride = 2 if size > 16 else 1
-        layers = [
-            *(_convolution(1, width, stride, kernel=5), nn.GELU()),
-            *(_convolution(width, 2 * width, 2, kernel=5), nn.GELU()),
-            *(_convolution(2 * width, 2 * width, 1, kernel=3), nn.GELU()),
-            nn.Flatten(),
-            nn.Dropout(0.3),
-        ]
+        layers = [_convolution(1, width, stride, kernel=5), nn.GELU()]
+        layers += [_convolution(width, 2 * width, 2, kernel=5), nn.GELU()]
+        layers += [_convolution(2 * width, 2 * width, 1, kernel=3), nn.GELU()]
         side = math.ceil(math.ceil(size / stride) / 2)
-        layers += [nn.Linear(2 * width * side * side, 64), nn.GELU()]
+        layers += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(2 * width * side * side, 64), nn.GELU()]
         super().__init__(size, nn.Sequential(*layers), 64)
 
 
@@ -109,7 +107,8 @@ def train_classifier(
         model: classifier or judge.
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them: they are augmented before they shrink.
         labels: (N,) int64.
-        prepare: (B, 1, 28, 28) to the pictures that the policy could draw: resized, rounded to its gray levels.
+        prepare: (B, 1, 28, 28) to the pictures that the policy could draw: resized, rounded to its gray
+            levels.
         config: see ClassifierConfig.
         generator: shuffles and augments.
     """

@@ -1,6 +1,7 @@
 """MNIST, resized and split.
 
-torchvision downloads the data by itself. ``--data-root`` or the environment variable MNIST_ROOT names another folder.
+torchvision downloads the data by itself. ``--data-root`` or the environment variable MNIST_ROOT names
+another folder.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 from torchvision.datasets import MNIST
+from torchvision.transforms.v2 import functional as transforms
 
 DEFAULT_ROOT = Path("data")
-FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+COUNTS = {"train": 60_000, "t10k": 10_000}
+# Bytes of each file: a header, then one byte a pixel or a label.
+SIZES = {f"{part}-images-idx3-ubyte": 16 + 784 * count for part, count in COUNTS.items()}
+SIZES |= {f"{part}-labels-idx1-ubyte": 8 + count for part, count in COUNTS.items()}
 
 
 class DataError(RuntimeError):
@@ -25,7 +30,8 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
 
     Args:
         train: which of the two.
-        root: folder that holds ``MNIST/raw``; None means $MNIST_ROOT, else ``data/``. Downloaded into it if absent.
+        root: folder that holds ``MNIST/raw``; None means $MNIST_ROOT, else ``data/``. Downloaded there if
+            absent.
 
     Returns:
         images (N, 1, 28, 28) float32 in [0, 1]; labels (N,) int64 in [0, 10).
@@ -35,46 +41,54 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
     """
     root = Path(root or os.environ.get("MNIST_ROOT") or DEFAULT_ROOT)
     raw = root / "MNIST" / "raw"
+    for name, size in SIZES.items():
+        if (raw / name).is_file() and (found := (raw / name).stat().st_size) != size:
+            path = raw / name
+            raise DataError(
+                f"{path} is damaged ({found:,} bytes, not {size:,}); delete it to download it again."
+            )
+    missing = [name for name in SIZES if not (raw / name).is_file()]
+    existed = root.is_dir()
     try:
-        dataset = MNIST(root, train=train, download=not all((raw / name).is_file() for name in FILES))
+        dataset = MNIST(root, train=train, download=bool(missing))
     except Exception as error:  # torchvision raises whatever its downloader or its parser met
-        missing = [name for name in FILES if not (raw / name).is_file()]
-        what = f"is missing and could not be downloaded ({error})" if missing else f"is damaged ({error})"
-        raise _broken(missing[0] if missing else _file(train, "images"), raw, what) from error
-    expected = 60_000 if train else 10_000
-    for kind, found in (("images", len(dataset.data)), ("labels", len(dataset.targets))):
-        if found != expected:
-            raise _broken(_file(train, kind), raw, f"is damaged ({found:,} entries, not {expected:,})")
-    if dataset.targets.min() < 0 or dataset.targets.max() > 9 or dataset.data.shape[1:] != (28, 28):
-        raise _broken(_file(train, "images"), raw, "is damaged (not 28x28 digits with labels 0 to 9)")
+        if not existed:
+            _remove_empty(raw, root)
+        what = (
+            f"{missing[0]} is missing and could not be downloaded" if missing else "the files cannot be read"
+        )
+        reason = str(error).strip().splitlines()
+        first = f" ({reason[0]})" if reason else ""
+        raise DataError(f"MNIST: {what}{first}; looked for in {raw.resolve()}.") from error
+    if int(dataset.targets.min()) < 0 or int(dataset.targets.max()) > 9:
+        path = raw / f"{'train' if train else 't10k'}-labels-idx1-ubyte"
+        raise DataError(f"{path} is damaged (labels other than 0 to 9); delete it to download it again.")
     return dataset.data[:, None].float() / 255, dataset.targets.long()
 
 
-def _file(train: bool, kind: str) -> str:
-    return f"{'train' if train else 't10k'}-{'images-idx3' if kind == 'images' else 'labels-idx1'}-ubyte"
-
-
-def _broken(name: str, folder: Path, what: str) -> DataError:
-    download = f"from torchvision.datasets import MNIST; MNIST('{folder.parents[1]}', download=True)"
-    mend = f'rm -rf {folder} && python -c "{download}"'
-    return DataError(f"MNIST file {name} {what}; looked for in {folder.resolve()}. To mend it: {mend}")
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove ``folder`` and its parents up to ``root``, as far as they are empty."""
+    for path in (folder, folder.parent, root):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, 1, H, W) to (B, 1, size, size), antialiased: without it, an 8x8 digit loses strokes that fall between pixels."""
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
+    """(B, 1, H, W) to (B, 1, size, size). Antialiased: else strokes that fall between pixels are lost."""
+    return transforms.resize(images, [size, size], antialias=True).clamp(0, 1)
 
 
 def halves(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two disjoint random halves of ``range(count)``: the classifier learns from one, the judge from the other."""
+    """Two random halves of ``range(count)``: the classifier learns from one, the judge from the other."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[: count // 2], order[count // 2 :]
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Each picture a little turned (12 degrees at strength 1), scaled (12 %), sheared and shifted (2 pixels of 28).
+    """Each picture turned (up to 12 degrees at strength 1), scaled (12 %), sheared and shifted (2 pixels of
+    28).
+
+    torchvision's own transform draws from the global generator, and moves all pictures of a batch alike.
 
     Args:
         images: (B, 1, H, W) in [0, 1].
@@ -84,12 +98,7 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
     chance = strength * (torch.rand(6, len(images), generator=generator) * 2 - 1)
     angle, scale_x, scale_y, shear, shift_x, shift_y = chance.unbind()
     angle = angle * 0.21
-    theta = torch.stack(
-        [
-            torch.stack([angle.cos() * (1 + 0.12 * scale_x), -angle.sin() + 0.2 * shear, 0.14 * shift_x], 1),
-            torch.stack([angle.sin(), angle.cos() * (1 + 0.12 * scale_y), 0.14 * shift_y], 1),
-        ],
-        1,
-    )  # (B, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    row_x = torch.stack([angle.cos() * (1 + 0.12 * scale_x), -angle.sin() + 0.2 * shear, 0.14 * shift_x], 1)
+    row_y = torch.stack([angle.sin(), angle.cos() * (1 + 0.12 * scale_y), 0.14 * shift_y], 1)
+    grid = F.affine_grid(torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False).clamp(0, 1)

@@ -1,234 +1,167 @@
-"""The ladder: every policy of a recipe measured the same way, from the course guide's script to GRPO.
+"""The ladder and the staircase: every policy of a recipe measured the same way.
 
     python -m core.evaluate --recipe NAME
 
-draws 10,000 samples a row at temperature 1 from the checkpoints as they ship, prints the table and writes metrics.json. With
-``--task steer`` only that task's rows are measured anew, after it alone was trained again; the others stay as they were.
+draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the tables and writes
+metrics.json. Seeds above 0 are looked for in runs/. What was measured before of weights that are not here,
+or with --resume of weights that have not changed, is kept.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+import tyro
 from tqdm import tqdm
 
 from core import checkpoints
-from core.bestofn import best_of_n
+from core.bestofn import best_of_n_kl, best_of_n_success
+from core.checkpoints import CheckpointError
+from core.classifiers import predict
 from core.data import DataError
-from core.memory import keep_memory
-from core.metrics import interval
+from core.place import RUNS, Place
 from core.recipes import STARTS, find_recipe
-from core.rejection import rejection
-from core.stages import Place
-from core.yardstick import SAMPLES, SEED, Yardstick
+from core.report import Report, fingerprint, text
+from core.staircase import along_training, gradient_variance, samples_to_success
+from core.yardstick import SEED, Yardstick, draw
 
-# Worker processes of one thread each: at these sizes they use two cores far better than one process with two.
-WORKERS = max(1, min(os.cpu_count() or 1, 8))
-COLUMNS = {  # name: (heading, format)
-    "reward": ("reward", ".4f"),
-    "success": ("judge success", ".2%"),
-    "kl": ("KL to start", ".3f"),
-    "nll": ("NLL of real digits", ".2f"),
-    "frechet": ("Frechet", ".2f"),
-    "density": ("density", ".3f"),
-    "coverage": ("coverage", ".3f"),
-    "coherence": ("coherence", ".3f"),
-    "ink": ("ink", ".3f"),
-    "entropy": ("pixel entropy", ".3f"),
-}
+SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class Job:
-    """One row of the ladder, or one seed of it."""
+class Options:
+    """Measures every checkpoint of a recipe."""
 
-    row: str
-    recipe: str = ""
-    name: str = ""  # of the checkpoint, below its recipe's folder; empty for rows that need none
-    reference: str | None = None  # the KL is measured to it
-    digits: tuple[int, ...] = tuple(range(10))
-    guidance: float = 1.0
-    price: float | None = None  # nats that best-of-N may spend
-    sure: bool = False  # only pictures that the classifier is sure of
+    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28 or tiny-4x4
+    checkpoints: Path = checkpoints.ROOT  # where the checkpoints are, and metrics.json will be
+    runs: Path = RUNS  # where further seeds and snapshots are
+    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
+    samples: int = SAMPLES  # samples a row
+    resume: bool = False  # measure again only what has changed
 
 
-def jobs(place: Place) -> list[Job]:
-    """What there is to measure: every checkpoint of the ladder that is there, row by row in the ladder's order."""
-    recipe = place.recipe
-    found = [Job("real against real"), Job("guide's recipe", "guide-8x8", "scratch/reinforce", "random", (7,))]
-    if recipe.tokenizer is not None:
-        found[1] = Job("real, through the tokenizer")
-    found += [Job("random pixels"), Job("untrained", recipe.name, "random")]
-    for task, settings in recipe.tasks.items():
-        start = STARTS[task]
-        found.append(Job(f"{task}: start ({start})", recipe.name, start, start))
-        guidable = {f"{task}: start": start} if start == "labelled" else {}
-        if settings.lesson:
-            row, name = f"{task}: before RL ({settings.lesson.name})", recipe.beginning(task)
-            found.append(Job(row, recipe.name, name, start))
-            guidable[row] = name
-        for row, name in guidable.items():
-            for guidance in settings.guidances:
-                found.append(Job(f"{row}, guidance {guidance:g}", recipe.name, name, start, guidance=guidance))
-        if start != "random":  # the classifier is hardly ever sure of noise
-            found.append(Job(f"{task}: rejection", recipe.name, start, sure=True))
-        for algorithm in ("reinforce", "grpo"):
-            digits = getattr(settings, algorithm)[1].digits
-            for name in place.runs(task, algorithm):
-                found.append(Job(f"{task}: {algorithm.upper()}", recipe.name, name, start, digits))
-        for ablation, other in settings.ablations.items():
-            for name in place.runs(task, "grpo", ablation):
-                found.append(Job(f"{task}: GRPO {other.says}", recipe.name, name, start, settings.grpo[1].digits))
-    return [job for job in found if not job.name or checkpoints.exists(place.root / job.recipe / job.name)]
+def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
+    """Measure every checkpoint of a recipe that is there; write and return its metrics.json."""
+    place.require("judge", "classifier")
+    yardstick, report = Yardstick(place), Report(place, samples, SEED, resume)
+    labels = torch.arange(10).repeat_interleave(samples // 10)
+
+    def row(name: str, weights: str, measure) -> None:
+        seeds = report.known(name, weights) if resume else {}
+        report.add(name, weights, seeds or {"0": measure()})
+
+    row("real against real", "", lambda: yardstick.real_digits(samples))
+    if place.recipe.tokenizer is not None:
+        row("real, through the tokenizer", fingerprint(place.folder("tokenizer")), yardstick.reconstructed)
+    row("random pixels", "", lambda: yardstick.noise(samples))
+    guide = place.root / "guide-8x8" / "scratch" / "reinforce"
+    if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
+        sevens = torch.full((samples,), 7)
+        row("guide's recipe", fingerprint(guide), lambda: yardstick.policy(load(guide), None, sevens))
+    for task, runs in place.recipe.tasks.items():
+        start = place.folder(STARTS[task])
+        if not checkpoints.exists(start):
+            continue
+        of_start = fingerprint(start)
+        for guidance in sorted({1.0} | {run.config.guidance for run in runs.values()}):
+            policy = place.start(task, guidance)
+            title = f"{task}: start ({STARTS[task]})" + (f", guidance {guidance:g}" if guidance != 1 else "")
+            seeds = report.known(title, of_start) if resume else {}
+            report.add(title, of_start, seeds or {"0": yardstick.policy(policy, place.start(task), labels)})
+        for name in tqdm(runs, desc=f"evaluate {task}"):
+            measure_run(place, yardstick, report, task, name, labels)
+        if STARTS[task] != "random" and f"{task}: grpo" in report.rows:
+            measure_bounds(place, yardstick, report, task, labels)
+    report.write(done=True)
+    return json.loads(report.path.read_text(encoding="utf-8"))
 
 
-_yardstick: Yardstick | None = None  # one a worker process
+def load(folder: Path):
+    """A policy from a folder."""
+    return checkpoints.load(folder, checkpoints.POLICIES)
 
 
-def _prepare_worker(place: Place, data_root) -> None:
-    global _yardstick
-    torch.set_num_threads(1)
-    keep_memory()
-    _yardstick = Yardstick(place, data_root)
-
-
-def _measure(job: Job) -> dict[str, float]:
-    if job.row == "random pixels":
-        return _yardstick.noise()
-    if job.row == "real against real":
-        return _yardstick.pictures(_yardstick.others, _yardstick.other_labels)
-    if job.row == "real, through the tokenizer":
-        return _yardstick.reconstructed()
-    place = Place(find_recipe(job.recipe), _yardstick.place.root)
-    policy = place.policy(job.name)
-    if job.price is not None:
-        images, labels, kl = best_of_n(policy, _yardstick.classifier, job.price, SAMPLES, SEED)
-        return {**_yardstick.pictures(images, labels), "kl": kl}
-    if job.sure:
-        found = rejection(policy, _yardstick.classifier, SAMPLES, SEED)
-        return {**_yardstick.pictures(*found[:2]), "kl": found[2]} if found else {}
-    if job.guidance != 1:
-        policy.guidance = job.guidance
-    return _yardstick.policy(policy, place.policy(job.reference) if job.reference else None, job.digits)
-
-
-def evaluate(place: Place, data_root: str | Path | None = None, only: str = "") -> dict:
-    """Measure every checkpoint of a recipe that is there, and write its metrics.json.
-
-    Args:
-        only: a task, whose rows alone are measured; all others are taken from the metrics.json that is there.
-
-    Returns:
-        {"recipe", "samples", "seed", "rows": [{"name", "seeds", "values": {metric: {"mean", "interval", "seeds"}}}]}
-
-    Raises:
-        ValueError: ``only`` is given, and there is no metrics.json, or none of as many samples.
-    """
-    path = place.root / place.recipe.name / "metrics.json"
-    before = _read(path) if only else []
-    first = [job for job in jobs(place) if job.row.startswith(f"{only}:" if only else "")]
-    values: dict[str, list[dict[str, float]]] = {}
-    with ProcessPoolExecutor(WORKERS, get_context("spawn"), _prepare_worker, (place, data_root)) as pool:
-        for job, result in zip(first, _watch(pool.map(_measure, first), len(first)), strict=True):
-            values.setdefault(job.row, []).append(result)
-        second = []
-        for task in [only] if only else place.recipe.tasks:
-            if STARTS[task] == "random":  # the best of N pictures of noise is noise: nothing to compare with
-                continue
-            if f"{task}: GRPO" in values:  # the price GRPO paid decides the N that it is compared with
-                price = sum(run["kl"] for run in values[f"{task}: GRPO"]) / len(values[f"{task}: GRPO"])
-                second.append(Job(f"{task}: best-of-N", place.recipe.name, STARTS[task], price=price))
-        for job, result in zip(second, _watch(pool.map(_measure, second), len(second)), strict=True):
-            values[job.row] = [result]
-    order = [row for row in values if not row.endswith("best-of-N")]
-    for job in second:
-        order.insert(order.index(f"{job.row.split(':')[0]}: REINFORCE"), job.row)
-    rows = [{"name": name, "seeds": len(values[name]), "values": _summary(values[name])} for name in order]
-    report = {
-        **{"recipe": place.recipe.name, "samples": SAMPLES, "seed": SEED, "temperature": 1.0},
-        "rows": _in_place(rows, before, only),
+def measure_run(place, yardstick, report: Report, task: str, name: str, labels: torch.Tensor) -> None:
+    """The rows of a run's seeds, and what its training looked like."""
+    folders = {"0": place.folder(f"{task}/{name}")}
+    for path in sorted((place.runs / place.recipe.name / task / name).glob("seed-*")):
+        if path.name != "seed-0":
+            folders[path.name.removeprefix("seed-")] = path
+    if not checkpoints.exists(folders["0"]):
+        return
+    row, weights = f"{task}: {name}", fingerprint(folders["0"])
+    known = report.known(row, weights)
+    before = report.before["runs"].get(task, {}).get(name, {})
+    config = checkpoints.read_config(folders["0"])["config"]
+    asked = labels[torch.isin(labels, torch.tensor(config["digits"]))]
+    seeds, curves = {}, {}
+    for seed in sorted(set(folders) | set(known)):
+        folder, old = folders.get(seed), known.get(seed)
+        if folder is None or not checkpoints.exists(folder):
+            seeds[seed], curves[seed] = old, before.get("curves", {}).get(seed)
+            continue
+        mark = fingerprint(folder)
+        if report.resume and old and old["weights"] == mark:
+            seeds[seed] = old
+        else:
+            reference = place.policy(STARTS[task])
+            seeds[seed] = {**yardstick.policy(load(folder), reference, asked), "weights": mark}
+        curves[seed] = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+    kept = [name for name in ("samples", "reward", "success", "kl") if any(curves.values())]
+    curves = {
+        seed: {name: [point[name] for point in curve] for name in kept} if isinstance(curve, list) else curve
+        for seed, curve in curves.items()
+        if curve
     }
-    fresh = path.with_suffix(".writing")
-    fresh.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
-    return report
+    found = {
+        "says": place.recipe.tasks[task][name].says,
+        "samples": {str(level): samples_to_success(curves, level) for level in (0.5, 0.75, 0.9, 0.95)},
+        "along": before.get("along", []) if known else [],
+        "curves": curves,
+    }
+    if place.snapshots(task, name).is_dir() and not (report.resume and found["along"]):
+        found["along"] = along_training(place, yardstick, task, name)
+    report.runs.setdefault(task, {})[name] = found
+    report.add(row, weights, seeds)
 
 
-def _read(path: Path) -> list[dict]:
-    """The rows of a metrics.json, to be kept beside new ones."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if found.get("samples") != SAMPLES or found.get("seed") != SEED:
-        raise ValueError(
-            f"{path} holds no ladder of {SAMPLES:,} samples a row to add to; measure all of it, without --task."
-        )
-    return found["rows"]
+def measure_bounds(place, yardstick: Yardstick, report: Report, task: str, labels: torch.Tensor) -> None:
+    """What GRPO is compared with: best-of-N from its start, and how much each gradient scatters."""
+    start = place.start(task)
+    images, _ = draw(start, None, labels)
+    beliefs, reads = predict(yardstick.classifier, images), predict(yardstick.judge, images).argmax(1)
 
+    def best_of_n(kl: float) -> dict[str, float]:
+        """Averaged over labels. A label's pool is its own samples, or all if the start ignores labels."""
+        successes = []
+        for label in range(10):
+            pool = labels >= 0 if start.ignores_labels() else labels == label
+            successes.append(best_of_n_success(beliefs[pool, label], reads[pool] == label, kl))
+        return {"success": sum(successes) / 10, "kl": kl}
 
-def _in_place(rows: list[dict], before: list[dict], task: str) -> list[dict]:
-    """New rows of a task where its old ones stood among those that were there ``before``."""
-    kept = [row for row in before if not row["name"].startswith(f"{task}:")]
-    first = next((i for i, row in enumerate(before) if row not in kept), len(before))
-    return kept[:first] + rows + kept[first:]
-
-
-def _watch(results, total: int):
-    return tqdm(results, total=total, desc="evaluate", dynamic_ncols=True)
-
-
-def _summary(runs: list[dict[str, float]]) -> dict:
-    summary = {}
-    for name in COLUMNS:
-        found = [run[name] for run in runs if name in run]
-        if found:
-            summary[name] = {"mean": sum(found) / len(found), "interval": interval(found), "seeds": found}
-    return summary
-
-
-def ladder(report: dict) -> str:
-    """The report as a table in Markdown; plus-minus is the 95 % interval of the mean over seeds."""
-    lines = ["| policy | seeds | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"]
-    lines.append("|---|---|" + "---|" * len(COLUMNS))
-    for row in report["rows"]:
-        cells = []
-        for name, (_, style) in COLUMNS.items():
-            value = row["values"].get(name)
-            cell = "-" if value is None else format(value["mean"], style)
-            if value is not None and value["interval"] is not None:
-                cell += f" ± {format(value['interval'], style)}"
-            cells.append(cell)
-        lines.append(f"| {row['name']} | {row['seeds']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def print_ladder(report: dict) -> None:
-    """The table under a line that says how it was measured."""
-    print(f"\n{report['recipe']}: {report['samples']:,} samples a row at temperature {report['temperature']:g}")
-    print(ladder(report))
+    price = report.rows[f"{task}: grpo"]["values"]["kl"]["mean"]
+    report.add(f"{task}: best-of-N at the KL of grpo", "", {"0": best_of_n(price)})
+    line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
+    known = report.before["runs"].get(task, {}).get("variance", {})
+    variance = known if report.resume and "halfway" in known else {**known, **gradient_variance(place, task)}
+    report.runs[task] |= {"best-of-N": line, "variance": variance}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from core.train import UsageError, parse_options  # late: train imports this module
-
     try:
-        options = parse_options(sys.argv[1:] if arguments is None else arguments)
-        recipe = find_recipe(options.pop("recipe", "pixels-8x8"))
-        place = Place(recipe, Path(options.pop("checkpoints", checkpoints.ROOT)))
-        data_root, task = options.pop("data-root", None), options.pop("task", "")
-        if task and task not in recipe.tasks:
-            raise UsageError(f"--task is {task!r}; allowed: {', '.join(recipe.tasks)}.")
-        if options:
-            raise UsageError(
-                f"unknown option --{next(iter(options))}; allowed: --recipe, --task, --checkpoints, --data-root."
-            )
-        print_ladder(evaluate(place, data_root, task))
-    except (ValueError, DataError, checkpoints.CheckpointError) as error:
+        options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
+        if options.samples < 100 or options.samples % 10:
+            raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
+        place = Place(find_recipe(options.recipe), options.checkpoints, options.runs, options.data_root)
+        print(text(evaluate(place, options.samples, options.resume)))
+    except KeyboardInterrupt:
+        print("stopped; what was measured so far is kept.", file=sys.stderr)
+        return 130
+    except (ValueError, DataError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     return 0

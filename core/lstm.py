@@ -1,93 +1,127 @@
-"""One LSTM layer over a whole sequence, with its backward pass written out.
+"""An LSTM policy: two ``nn.LSTM`` layers over the tokens in raster order (Hochreiter and Schmidhuber 1997).
 
-Equations: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. Gates are ordered i, f, o, g.
-
-Why not ``nn.LSTM``: a policy whose input is a sum of embeddings has no use for its input product, and needs exactly the
-recurrence of its sampler. Why not autograd through a Python loop: it would record some fifteen small nodes a step. Here the
-loop over time holds one small product, and every product that can span all steps (the weights' gradient) is one large one.
-Under ``torch.autocast("cpu")`` the products run in bfloat16, the gates and the cell in float32.
+Scoring runs ``nn.LSTM`` over whole sequences. Sampling has to stop after every token, so ``step`` takes the
+same weights through the same equations one token at a time; tests/test_policies.py shows that the two
+agree.
 """
 
 from __future__ import annotations
 
 import torch
-from torch.autograd.function import once_differentiable
+from torch import nn
 
-sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+from core.policies import LABELS, Policy
 
-
-def _step(gates: torch.Tensor, cell: torch.Tensor, hidden: torch.Tensor) -> None:
-    """One time step, in place: gates (B, 4H) are left activated, cell (B, H) is updated, hidden (B, H) overwritten."""
-    i, f, o, g = gates.chunk(4, 1)
-    gates[:, : -g.shape[1]].sigmoid_()
-    cell.mul_(f).addcmul_(i, _tanh(g, g))
-    _tanh(cell, hidden).mul_(o)
+EDGE = 2  # rows and columns of nothing around the picture, as far as a neighbour may lie
 
 
-def _tanh(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """tanh(x) = 2 sigmoid(2x) - 1: on a CPU, PyTorch's sigmoid is five times faster than its tanh."""
-    return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
+def modulate(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """What a label does to features (FiLM; Perez et al. 2018, equation 2); zeros leave them as they are."""
+    return x * (1 + scale) + shift
 
 
-class _Recurrence(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, inputs, weight, gain):
-        steps, batch, width = inputs.shape
-        size = width // 4
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-        product, gain = weight.to(dtype), gain.to(dtype)
-        gates = torch.empty_like(inputs)
-        cell = inputs.new_zeros(steps + 1, batch, size)
-        hidden = inputs.new_zeros(steps + 1, batch, size, dtype=dtype)
-        out = inputs.new_empty(batch, size)
-        for t in range(steps):
-            gates[t] = (hidden[t] * gain) @ product
-            gates[t] += inputs[t]
-            cell[t + 1] = cell[t]
-            _step(gates[t], cell[t + 1], out)
-            hidden[t + 1] = out
-        ctx.save_for_backward(gates, cell, hidden, product, gain)
-        return hidden[1:].to(inputs.dtype)
+class LSTMPolicy(Policy):
+    """Two LSTM layers over a square grid of tokens.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_hidden):
-        gates, cell, hidden, product, gain = ctx.saved_tensors
-        steps, _, width = gates.shape
-        size = width // 4
-        transposed = product.t().contiguous()
-        grad_inputs = torch.empty_like(gates)
-        grad_cell = torch.zeros_like(cell[0])
-        grad_gain = torch.zeros_like(cell[0])
-        flowing = torch.zeros_like(cell[0])  # gradient of hidden[t] from step t + 1
-        for t in reversed(range(steps)):  # small temporaries on purpose: they stay in the cache
-            i, f, o, g = gates[t].chunk(4, 1)
-            grad_i, grad_f, grad_o, grad_g = grad_inputs[t].chunk(4, 1)
-            squashed = _tanh(cell[t + 1], torch.empty_like(grad_cell))
-            flowing += grad_hidden[t]
-            grad_cell += tanh_backward(flowing * o, squashed)
-            sigmoid_backward(squashed.mul_(flowing), o, grad_input=grad_o)
-            sigmoid_backward(grad_cell * g, i, grad_input=grad_i)
-            sigmoid_backward(grad_cell * cell[t], f, grad_input=grad_f)
-            tanh_backward(grad_cell * i, g, grad_input=grad_g)
-            grad_cell *= f
-            flowing = (grad_inputs[t].to(product.dtype) @ transposed).to(gates.dtype)
-            grad_gain.addcmul_(flowing, hidden[t])
-            flowing *= gain
-        flat = grad_inputs.view(-1, width).to(product.dtype)
-        grad_weight = (hidden[:-1] * gain).reshape(-1, size).t() @ flat
-        return grad_inputs, grad_weight.to(gates.dtype), grad_gain
+    At each step the first layer reads a sum of embeddings: the tokens around the one to be drawn (left,
+    above, ...) and its position. Raster order hides the pixel above a whole row in the past; handing it over
+    saves the recurrence from remembering it. Outside the picture the neighbours have a value of their own, no
+    gray level.
 
-
-def recurrence(inputs: torch.Tensor, weight: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
-    """Run the layer from a zero state.
-
-    Args:
-        inputs: (T, B, 4H) what enters each gate at each step, biases included.
-        weight: (H, 4H) from the previous hidden state to the gates.
-        gain: (B, H) by which each sample scales its hidden state before that product.
-
-    Returns:
-        (T, B, H) hidden states; the gradient can be taken once.
+    The label scales and shifts what each layer and the readout receive, and sets both layers' initial states.
+    RL that has to find out what labels mean can hardly bend the network through one embedding among others.
     """
-    return _Recurrence.apply(inputs, weight, gain)
+
+    NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
+
+    def __init__(self, tokenizer, width: int):
+        """
+        Args:
+            tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
+            width: hidden units of each layer (H).
+        """
+        super().__init__(tokenizer)
+        self.width = width
+        values, side = tokenizer.vocabulary + 1, tokenizer.grid + 2 * EDGE
+        self.neighbours = nn.EmbeddingBag(len(self.NEIGHBOURS) * values, width, mode="sum")
+        self.position = nn.Parameter(torch.zeros(tokenizer.length, width))
+        self.layer1 = nn.LSTM(width, width)
+        self.layer2 = nn.LSTM(width, width)
+        self.head = nn.Linear(width, tokenizer.vocabulary)
+        # Scale and shift of both layers' inputs and of the readout's, then two layers' hidden and cell
+        # states.
+        self.label = nn.Parameter(torch.zeros(LABELS, 10, width))
+        self.label_position = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))
+        nn.init.normal_(self.neighbours.weight, std=0.3)
+        with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
+            for layer in (self.layer1, self.layer2):
+                layer.bias_ih_l0[width : 2 * width] = 1.0
+        t = torch.arange(tokenizer.length)
+        row, column = t // tokenizer.grid + EDGE, t % tokenizer.grid + EDGE
+        places = [(row + down) * side + column + right for down, right in self.NEIGHBOURS]
+        self.register_buffer("home", row * side + column, persistent=False)  # (T,) cell of each token
+        self.register_buffer(
+            "around", torch.stack(places, 1), persistent=False
+        )  # (T, K) cells of its neighbours
+        offset = torch.arange(len(self.NEIGHBOURS)) * values
+        self.register_buffer(
+            "offset", offset, persistent=False
+        )  # (K,) first row of each neighbour's embeddings
+
+    def label_inputs(self):
+        return [self.label, self.label_position]
+
+    def _canvas(self, batch: int) -> torch.Tensor:
+        """(B, cells) a grid on which nothing is drawn yet."""
+        side = self.tokenizer.grid + 2 * EDGE
+        return torch.full((batch, side * side), self.tokenizer.vocabulary, device=self.home.device)
+
+    def _label(self, labels: torch.Tensor):
+        """(B,) labels to three (scale, shift) and two initial (hidden, cell), each of them (B, H)."""
+        parts = self.label[labels].unbind(1)
+        return parts[0:2], parts[2:4], parts[4:6], parts[6:8], parts[8:10]
+
+    def _logits(self, labels, tokens):
+        batch, length = tokens.shape
+        canvas = self._canvas(batch)
+        canvas[:, self.home] = tokens
+        rows = (
+            canvas[:, self.around.T].permute(2, 0, 1) + self.offset
+        )  # (T, B, K): nothing later is looked at
+        x = self.neighbours(rows.flatten(0, 1)).view(length, batch, -1) + self.position[:, None]
+        x = x + self.label_position[labels].transpose(0, 1)
+        input1, input2, output, state1, state2 = self._label(labels)
+        x, _ = self.layer1(modulate(x, *input1), (state1[0][None], state1[1][None]))
+        x, _ = self.layer2(modulate(x, *input2), (state2[0][None], state2[1][None]))
+        return self.head(modulate(x, *output)).transpose(0, 1)
+
+    def _generate(self, labels, noise, prefix):
+        length, batch, _ = noise.shape
+        canvas = self._canvas(batch)
+        logits = torch.empty_like(noise)
+        input1, input2, output, state1, state2 = self._label(labels)
+        weights1, weights2 = stacked(self.layer1), stacked(self.layer2)
+        for t in range(length):
+            x = self.neighbours(canvas[:, self.around[t]] + self.offset) + self.position[t]
+            x = x + self.label_position[labels, t]
+            state1 = step(modulate(x, *input1), state1, *weights1)
+            state2 = step(modulate(state1[0], *input2), state2, *weights2)
+            logits[t] = self.head(modulate(state2[0], *output))
+            token = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
+            canvas[:, self.home[t]] = token
+        return canvas[:, self.home], logits.transpose(0, 1)
+
+
+def stacked(layer: nn.LSTM) -> tuple[torch.Tensor, torch.Tensor]:
+    """A layer's weights as one (2H, 4H) matrix and one (4H,) bias, so that a step needs a single product."""
+    weight = torch.cat([layer.weight_ih_l0, layer.weight_hh_l0], 1).t().contiguous()
+    return weight, layer.bias_ih_l0 + layer.bias_hh_l0
+
+
+def step(x, state, weight, bias) -> tuple[torch.Tensor, torch.Tensor]:
+    """One time step of ``nn.LSTM``: x (B, H) and state (hidden, cell) to the next (hidden, cell)."""
+    hidden, cell = state
+    gates = torch.addmm(bias, torch.cat([x, hidden], 1), weight)
+    i, f, g, o = gates.chunk(4, 1)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import torch
 
@@ -12,7 +13,8 @@ NEIGHBOURS = 5  # k of density and coverage
 
 
 def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Frechet distance of two Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6).
+    """Frechet distance of two Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation
+    6).
 
     Its value means nothing by itself: it depends on the features and on N. Print real-against-real beside it.
     """
@@ -31,11 +33,16 @@ def _square_root(matrix: torch.Tensor) -> torch.Tensor:
 
 def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
     """(N, D) features to (N,) the distance of each to its k-th nearest other."""
-    return torch.cat([torch.cdist(part, real).kthvalue(NEIGHBOURS + 1, dim=1).values for part in real.split(chunk)])
+    return torch.cat(
+        [torch.cdist(part, real).kthvalue(NEIGHBOURS + 1, dim=1).values for part in real.split(chunk)]
+    )
 
 
-def density_coverage(real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000) -> tuple[float, float]:
-    """Density and coverage (Naeem et al. 2020): are the samples where real pictures are, and are they everywhere there.
+def density_coverage(
+    real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000
+) -> tuple[float, float]:
+    """Density and coverage (Naeem et al. 2020): are the samples where real pictures are, and are they
+    everywhere there.
 
     Args:
         real: (N, D) features of real pictures, with their ``neighbour_radii``.
@@ -58,26 +65,24 @@ def ink_fraction(images: torch.Tensor) -> float:
 
 
 def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:
-    """Entropy of each position's tokens over the samples of a label, in nats; the mean over positions and labels.
+    """Entropy of each position's tokens over the samples of a label, in nats; the mean over positions and
+    labels.
 
     It falls when a policy draws the same picture again and again, whatever the judge says.
     """
     total, groups = 0.0, labels.unique()
     for label in groups:
         own = tokens[labels == label]
-        share = torch.zeros(own.shape[1], vocabulary).scatter_add_(1, own.T, torch.ones(own.T.shape)) / len(own)
+        share = torch.zeros(own.shape[1], vocabulary).scatter_add_(1, own.T, torch.ones(own.T.shape)) / len(
+            own
+        )
         total += -(share * share.clamp(min=1e-12).log()).sum(1).mean().item()
     return total / len(groups)
 
 
-def best_of_n_kl(n: int) -> float:
-    """KL of best-of-n from the policy it draws from, in nats, at most (Stiennon et al. 2020): log n - (n - 1) / n."""
-    return math.log(n) - (n - 1) / n
-
-
 def interval(values: list[float]) -> float | None:
-    """Half the width of the 95 % confidence interval of the mean over seeds (Student's t); None for fewer than two."""
+    """Half the 95 % confidence interval of a mean over seeds (Student's t); None for fewer than two."""
     if len(values) < 2:
         return None
     quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-    return quantile.get(len(values), 1.96) * torch.tensor(values).std().item() / math.sqrt(len(values))
+    return quantile.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))

@@ -1,8 +1,8 @@
 """The mathematics of REINFORCE and GRPO as pure functions of tensors.
 
-Shapes: B samples = L labels x G samples a group, T tokens, V values of a token. A sample's objective is a sum over its
-tokens; at this fixed length the aggregations that GRPO's variants argue about (grpo, bnpo, dapo, dr_grpo) differ by a
-constant factor only, and leave-one-out advantages are G / (G - 1) times mean-centred ones, so neither is an option here.
+Shapes: B samples = L labels x G samples a group, T tokens, V values of a token. A sample's objective is a
+sum over its tokens; at this fixed length the aggregations that GRPO's variants argue about (grpo, bnpo,
+dapo, dr_grpo) differ by a constant factor only.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import torch
 
 
 def group_advantages(rewards: torch.Tensor, scale: bool, eps: float = 1e-4) -> torch.Tensor:
-    """How much better each sample is than the others drawn for its label (GRPO; Shao et al. 2024, section 4.1).
+    """How much better each sample is than its group, drawn for the same label (GRPO; Shao et al. 2024, 4.1).
 
     Args:
         rewards: (L, G) one row a group.
-        scale: divide by the group's standard deviation as well. It makes a rare failure loud: in a group of 32 with one
-            failure, nearly six times. Without it the optimum under a KL penalty is the same for every group.
+        scale: divide by the group's standard deviation as well. It makes a rare failure loud: in a group of
+            32 with one failure, nearly six times. Without it the optimum under a KL penalty is the same for
+            every group.
         eps: added to the standard deviation.
 
     Returns:
-        (L, G) of mean zero in each row; exactly zero where all rewards of a row are equal (nothing to learn from it).
+        (L, G) of mean zero in each row; exactly zero where all rewards of a row are equal: nothing to learn
+        there.
     """
     centred = rewards - rewards.mean(1, keepdim=True)
     if scale:
@@ -36,7 +38,7 @@ def zero_variance(rewards: torch.Tensor) -> torch.Tensor:
 def clipped_surrogate(
     log_ratio: torch.Tensor, advantages: torch.Tensor, low: float, high: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """PPO's pessimistic surrogate (Schulman et al. 2017, equation 7) with separate bounds (DAPO; Yu et al. 2025).
+    """PPO's clipped surrogate (Schulman et al. 2017, equation 7) with two bounds (DAPO; Yu et al. 2025).
 
     Args:
         log_ratio: (B, T) log-probability now minus that of the sampler.
@@ -59,13 +61,14 @@ def exact_kl(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         log_probs, reference: (B, T, V) log-probabilities given the same earlier tokens.
 
     Returns:
-        (B, T) nats, at least zero. The sum over T, averaged over samples of the policy, estimates the KL of whole pictures.
+        (B, T) nats, at least zero. The sum over T, averaged over samples of the policy, estimates the KL of
+        whole pictures.
     """
     return (log_probs.exp() * (log_probs - reference)).sum(-1).clamp(min=0)
 
 
 def k3(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """The estimate of the same KL from the sampled token alone (Schulman 2020), as GRPO uses it; for comparison.
+    """The same KL estimated from the sampled token alone (Schulman 2020), as in the paper; for comparison.
 
     Args:
         log_probs, reference: (B, T) log-probabilities of the sampled tokens.

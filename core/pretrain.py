@@ -1,10 +1,12 @@
 """Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
 
-Twice for each recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to learn), and with.
+Twice for each recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to
+learn), and with.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +15,7 @@ import torch
 
 from core.configs import PretrainConfig
 from core.data import augment
-from core.descent import cosine, descend, fast_products, make_optimizers, set_rates
-from core.policies import LABELS, Policy, distribution, gather, portions
+from core.policies import LABELS, Policy, gather
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def pretrain(
     config: PretrainConfig,
     generator: torch.Generator,
 ) -> Iterator[PretrainStep]:
-    """Train in place, one record a step.
+    """Train in place, one record a step. Raises FloatingPointError where it diverges.
 
     Args:
         policy: the policy to train.
@@ -43,47 +44,48 @@ def pretrain(
         labels: (N,) int64, or None to pretrain without labels: then the label inputs are not touched.
         prepare: (B, 1, 28, 28) to pictures of the policy's size.
         config: see PretrainConfig.
-        generator: picks the batches.
+        generator: picks the batches, on the CPU.
     """
     for parameter in policy.label_inputs():
         parameter.requires_grad_(labels is not None)
-    blank = torch.zeros(config.batch, dtype=torch.int64)
-    optimizers = make_optimizers(policy, config.lr, matrix_lr=config.matrix_lr)
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    device = trained[0].device
+    optimizer = torch.optim.Adam(trained, lr=config.lr, betas=(0.9, 0.99), fused=True)
+
+    def rate(step: int) -> float:
+        return min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     started = time.perf_counter()
     try:
         for step in range(config.steps):
-            set_rates(optimizers, cosine(step, config.steps, config.warmup))
             picked = torch.randint(len(images), (config.batch,), generator=generator)
             batch = images[picked]
-            if step / config.steps < config.augmented:
+            if step < config.augmented * config.steps:
                 batch = augment(batch, config.strength, generator)
-            batch = policy.tokenizer.encode(prepare(batch))  # (B, T)
-            known = blank if labels is None else labels[picked]
+            tokens = policy.tokenizer.encode(prepare(batch).to(device))  # (B, T)
+            known = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
-            losses = (part / len(batch) for part in surprises(policy, known, batch))
-            failure = f"pretraining diverged at step {step}; lower lr (now {config.lr})."
-            nll, norm = descend(losses, policy, optimizers, config.clip, failure)
-            yield PretrainStep(step, nll, norm, time.perf_counter() - started)
+            nll = -gather(policy.log_probs(known.to(device), tokens), tokens).sum(1).mean()
+            optimizer.zero_grad()
+            nll.backward()
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"pretraining diverged at step {step}; lower lr (now {config.lr}).")
+            optimizer.step()
+            schedule.step()
+            yield PretrainStep(step, nll.item(), norm.item(), time.perf_counter() - started)
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)
 
 
-def surprises(policy: Policy, labels: torch.Tensor, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Negative log-likelihoods in nats, each the sum over a portion of the pictures."""
-    for known, part in portions(policy, labels, tokens):
-        with fast_products():
-            logits = policy.logits(known, part)
-        yield -gather(distribution(logits), part).sum()
-
-
 @torch.no_grad()
 def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chunk: int = 200) -> torch.Tensor:
     """(N,) negative log-likelihood of each picture given its label, in nats per image."""
-    tokens = policy.tokenizer.encode(images)
-    parts = [
-        gather(policy.log_probs(labels[i : i + chunk], tokens[i : i + chunk]), tokens[i : i + chunk]).sum(1)
-        for i in range(0, len(tokens), chunk)
-    ]
-    return -torch.cat(parts)
+    parts = []
+    for some, known in zip(images.split(chunk), labels.split(chunk), strict=True):
+        tokens = policy.tokenizer.encode(some)
+        parts.append(-gather(policy.log_probs(known, tokens), tokens).sum(1))
+    return torch.cat(parts)

@@ -1,7 +1,7 @@
 """From pictures to sequences of tokens and back.
 
-An autoregressive policy knows nothing of pictures: it only continues a sequence of small integers. A tokenizer fixes
-which integers stand for which picture, and is the one place where the two meet.
+An autoregressive policy knows nothing of pictures: it only continues a sequence of small integers. A
+tokenizer fixes which integers stand for which picture, and is the one place where the two meet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch
 class PixelTokenizer:
     """One token a pixel, in raster order (row by row, from the top left), its value a gray level.
 
-    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), ``levels - 1`` is full ink (white).
+    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), ``levels - 1`` is full ink
+    (white).
     """
 
     def __init__(self, size: int, levels: int):
@@ -63,7 +64,8 @@ class PixelTokenizer:
             (B, T) int64 in [0, levels).
 
         Raises:
-            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or NaN.
+            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or
+                NaN.
         """
         check_images(images, self.size)
         return (images * (self.levels - 1)).round().long().flatten(1)
@@ -103,4 +105,6 @@ def check_tokens(tokens: torch.Tensor, length: int, vocabulary: int) -> None:
     if tokens.ndim != 2 or tokens.shape[1] != length:
         raise ValueError(f"tokens have shape {tuple(tokens.shape)}; expected (B, {length}).")
     if tokens.numel() and not (0 <= int(tokens.min()) and int(tokens.max()) < vocabulary):
-        raise ValueError(f"tokens range from {int(tokens.min())} to {int(tokens.max())}; allowed: 0 to {vocabulary - 1}.")
+        raise ValueError(
+            f"tokens range from {int(tokens.min())} to {int(tokens.max())}; allowed: 0 to {vocabulary - 1}."
+        )

@@ -1,28 +1,32 @@
-"""A Llama-style transformer policy (Touvron et al. 2023; LlamaGen, Sun et al. 2024, for pictures), small enough to read.
+"""A Llama-style transformer policy (Touvron et al. 2023; LlamaGen, Sun et al. 2024, for pictures), small
+enough to read.
 
-RMSNorm, rotary positions, SwiGLU; core/decoding.py samples over a cache of keys and values. The rotary angles carry row and
-column, half of each head's dimensions for each, because a picture's neighbours are near in two directions.
+RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling. The rotary angles carry row
+and column, half of each head's dimensions for each, because a picture's neighbours are near in two
+directions.
 
-Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and Xie 2023): RL that
-must find out what labels mean can hardly bend the network through one token. And classifier-free guidance (Ho and Salimans
-2022) is part of the distribution: ``guided`` is the one place that applies it, for sampling and for scoring alike.
+Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and
+Xie 2023): RL that has to find out what labels mean can hardly bend the network through one token. And
+classifier-free guidance (Ho and Salimans 2022) is part of the distribution: ``guided`` is the one place
+that applies it, for sampling and for scoring alike.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.decoding import EPS, stepper
 from core.policies import LABELS, Policy
+
+EPS = 1e-6  # of RMSNorm
 
 
 def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(T,) rows and columns to (T, size) cosines and signed sines of the rotations (Su et al. 2021).
 
-    Dimension i turns with dimension i + size / 2; the first half of those pairs by the row, the others by the column.
+    Dimension i turns with dimension i + size / 2; the first half of those pairs by the row, the others by the
+    column.
     """
     frequency = 100.0 ** (-torch.arange(size // 4) / (size // 4))
     angle = torch.cat([rows[:, None] * frequency, columns[:, None] * frequency], 1)  # (T, size / 2)
@@ -46,25 +50,36 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, layers: int):
         super().__init__()
         self.heads = heads
-        hidden = 8 * width // 3
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
+        hidden = 8 * width // 3  # as Llama has it
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
         for layer in (self.out, self.down):  # a deep sum should start small (Radford et al. 2019)
             nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
 
-    def forward(self, x, rotation, modulation):
-        """x (B, T, width); rotation as ``rotary`` has it; modulation (4, B, width): scale and shift of each half's input."""
+    def forward(self, x, rotation, modulation, cache=None, t=0):
+        """The block over whole sequences, or over one token at a time.
+
+        Args:
+            x: (B, T, width), or (B, 1, width) with a cache.
+            rotation: cosines and sines of those T positions, or of position t.
+            modulation: (4, B, 1, width), scale and shift of both halves' inputs.
+            cache: (2, B, heads, T, size) keys and values of the positions before t; gets those of t as well.
+        """
+        scale1, shift1, scale2, shift2 = modulation
         batch, length, width = x.shape
-        scale1, shift1, scale2, shift2 = modulation[:, :, None]
         qkv = self.qkv(torch.addcmul(shift1, F.rms_norm(x, (width,), None, EPS), scale1))
-        query, key, value = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, T, size)
-        query, key = rotate(query.float(), *rotation), rotate(key.float(), *rotation)
-        with torch.autocast("cpu", enabled=False):  # on a CPU, attention's backward pass in bfloat16 is five times slower
-            seen = F.scaled_dot_product_attention(query, key, value.float(), is_causal=True)
+        query, key, value = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key = rotate(query, *rotation), rotate(key, *rotation)  # each (B, heads, T, size)
+        if cache is not None:
+            cache[0, :, :, t], cache[1, :, :, t] = key[:, :, 0], value[:, :, 0]
+            key, value = cache[:, :, :, : t + 1]
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
         x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
-        gate, up = self.gate_up(torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)).chunk(2, -1)
+        gate, up = self.gate_up(torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)).chunk(
+            2, -1
+        )
         return x + self.down(F.silu(gate) * up)
 
 
@@ -72,7 +87,6 @@ class TransformerPolicy(Policy):
     """The sequence it reads is the label, then every token but the last; the state at t predicts token t."""
 
     largest_label = LABELS  # which is none
-    portion = 32  # their activations fit a core's cache, which is a fifth faster than 128
 
     def __init__(self, tokenizer, width: int, layers: int, heads: int, guidance: float = 1.0):
         """
@@ -80,16 +94,18 @@ class TransformerPolicy(Policy):
             tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
             width: of the stream; divisible by 4 x heads.
             layers, heads: of attention.
-            guidance: weight of the label against no label, at least 1; 1 is no guidance, and costs half as much.
+            guidance: weight of the label against no label, 1 to 10; 1 is no guidance, and costs half as much.
         """
         super().__init__(tokenizer)
-        if width % (4 * heads):
-            raise ValueError(f"width is {width}; it must be divisible by 4 x heads = {4 * heads}.")
+        if width < 1 or heads < 1 or layers < 1 or width % (4 * heads):
+            raise ValueError(
+                f"width is {width}, heads {heads}, layers {layers}; width is a multiple of 4 x heads."
+            )
         if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too
             raise ValueError(f"guidance is {guidance!r}; allowed: 1 to 10.")
-        self.heads, self.guidance = heads, guidance
+        self.guidance = guidance
         self.label = nn.Parameter(torch.zeros(LABELS, width))
-        self.modulation = nn.Parameter(torch.zeros(LABELS, layers * 4 * width))  # added to the scales and shifts below
+        self.modulation = nn.Parameter(torch.zeros(LABELS, layers * 4 * width))  # added to the norms
         self.norms = nn.Parameter(torch.tensor([1.0, 0.0, 1.0, 0.0]).view(1, 4, 1).repeat(layers, 1, width))
         self.embedding = nn.Embedding(tokenizer.vocabulary, width)
         self.start = nn.Parameter(torch.randn(width) * 0.02)
@@ -106,48 +122,48 @@ class TransformerPolicy(Policy):
     def label_inputs(self):
         return [self.label, self.modulation]
 
-    def matrices(self):
-        parts = {"qkv": 3, "out": 1, "gate_up": 2, "down": 1}
-        return [(getattr(block, name).weight, count) for block in self.blocks for name, count in parts.items()]
-
     def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) labels to what enters at the start (B, width) and at every block (layers, 4, B, width).
+        """(B,) labels to what enters at the start, (B, 1, width), and at every block, (layers, 4, B, 1,
+        width).
 
-        Label 10 is none: nothing is added, as for every label of an unlabelled policy, whose label inputs are zero.
+        Label 10 is none: nothing is added, as for every label of a policy whose label inputs are zero.
         """
-        known = (labels < LABELS).float()[:, None]
+        known = (labels < LABELS).float()
         index = labels.clamp(max=LABELS - 1)
-        layers, _, width = self.norms.shape
-        modulation = (self.modulation[index] * known).view(-1, layers, 4, width) + self.norms
-        return self.start + self.label[index] * known, modulation.permute(1, 2, 0, 3)
-
-    def states(self, labels, tokens):
-        start, modulation = self._label(labels)
-        x = torch.cat([start[:, None], self.embedding(tokens[:, :-1])], 1)
-        for block, own in zip(self.blocks, modulation, strict=True):
-            x = block(x, (self.cosine, self.sine), own)
-        return self.norm(x)
-
-    def readout(self, states):
-        return self.head(states).float()
+        modulation = self.modulation[index] * known[:, None]
+        modulation = modulation.view(-1, *self.norms.shape) + self.norms  # (B, layers, 4, width)
+        start = self.start + self.label[index] * known[:, None]
+        return start[:, None], modulation.permute(1, 2, 0, 3)[:, :, :, None]
 
     def _logits(self, labels, tokens):
-        if self.guidance == 1:
-            return super()._logits(labels, tokens)
-        both = torch.cat([labels, torch.full_like(labels, LABELS)])
-        return guided(super()._logits(both, tokens.repeat(2, 1)), self.guidance)
+        if self.guidance != 1:
+            labels, tokens = with_and_without(labels), tokens.repeat(2, 1)
+        start, modulation = self._label(labels)
+        x = torch.cat([start, self.embedding(tokens[:, :-1])], 1)
+        for block, own in zip(self.blocks, modulation, strict=True):
+            x = block(x, (self.cosine, self.sine), own)
+        logits = self.head(self.norm(x))
+        return logits if self.guidance == 1 else guided(logits, self.guidance)
 
     def _generate(self, labels, noise, prefix):
-        length, batch, vocabulary = noise.shape
-        twice = 1 if self.guidance == 1 else 2
-        start, modulation = self._label(labels if twice == 1 else torch.cat([labels, torch.full_like(labels, LABELS)]))
-        step, embedding = stepper(self, modulation.contiguous().numpy()), self.embedding.weight.detach().numpy()
-        tokens, logits = np.empty((batch, length), np.int64), np.empty((length, batch, vocabulary), np.float32)
-        x, noise = start.numpy(), noise.numpy()
-        tokens[:, : prefix.shape[1]] = prefix.numpy()
+        length, batch, _ = noise.shape
+        tokens = torch.empty(batch, length, dtype=torch.int64, device=labels.device)
+        logits = torch.empty_like(noise)
+        both = labels if self.guidance == 1 else with_and_without(labels)
+        x, modulation = self._label(both)
+        heads = self.blocks[0].heads
+        caches = x.new_empty(len(self.blocks), 2, len(both), heads, length, x.shape[-1] // heads)
         for t in range(length):
-            logits[t] = step(x, t) if twice == 1 else guided(torch.from_numpy(step(x, t)), self.guidance)
-            if t >= prefix.shape[1]:
-                tokens[:, t] = (logits[t] + noise[t]).argmax(1)
-            x = embedding[tokens[:, t] if twice == 1 else np.tile(tokens[:, t], 2)]
-        return torch.from_numpy(tokens), torch.from_numpy(logits).transpose(0, 1)
+            rotation = (self.cosine[t], self.sine[t])
+            for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
+                x = block(x, rotation, own, cache, t)
+            found = self.head(self.norm(x[:, 0]))
+            logits[t] = found if self.guidance == 1 else guided(found, self.guidance)
+            tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
+            x = self.embedding(tokens[:, t].repeat(len(both) // batch))[:, None]
+        return tokens, logits.transpose(0, 1)
+
+
+def with_and_without(labels: torch.Tensor) -> torch.Tensor:
+    """(B,) labels to (2B,): the same, then none for each."""
+    return torch.cat([labels, torch.full_like(labels, LABELS)])

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from core.classifiers import predict
 from core.data import load_mnist
 from core.metrics import density_coverage, frechet, ink_fraction, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
+from core.place import Place, prepare
 from core.policies import Policy
 from core.pretrain import heldout_nll
-from core.rewards import coherence
-from core.stages import Place, prepare
+from core.rewards import largest_stroke
 
-SAMPLES = 10_000
 SEED = 20_250_808  # of the evaluation; training uses small seeds
 GRAYS = 16  # gray levels of the pixel entropy, whatever the tokens are
 
 
 class Yardstick:
-    """What samples are measured against: real test digits, classifier and judge of a recipe."""
+    """Measures pictures and policies of a recipe."""
 
-    def __init__(self, place: Place, data_root: str | Path | None):
-        self.place = place
-        images, self.labels = load_mnist(False, data_root)
-        fit = prepare(place.recipe)
-        self.images = fit(images)
-        self.tokenizer = place.new_policy(0).tokenizer
+    def __init__(self, place: Place):
+        self.place, self.fit = place, prepare(place.recipe)
+        images, self.labels = load_mnist(False, place.data_root)
+        self.images = self.fit(images)
+        self.vocabulary = place.shape.get("levels") or place.shape["codes"]
         self.classifier, self.judge = place.classifier(), place.judge()
         self.real = self.features(self.images)
         self.radii = neighbour_radii(self.real)
-        training, labels = load_mnist(True, data_root)
-        picked = torch.randperm(len(training), generator=torch.Generator().manual_seed(SEED))[:SAMPLES]
-        self.others, self.other_labels = fit(training[picked]), labels[picked]
 
     @torch.no_grad()
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -44,49 +37,62 @@ class Yardstick:
     def pictures(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Every figure that needs pictures only."""
         grays = (images * (GRAYS - 1)).round().long().flatten(1)
-        density, coverage = density_coverage(self.real, self.radii, features := self.features(images))
+        features = self.features(images)
+        density, coverage = density_coverage(self.real, self.radii, features)
         return {
             "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
             "success": (predict(self.judge, images).argmax(1) == labels).float().mean().item(),
             "frechet": frechet(self.real, features),
             "density": density,
             "coverage": coverage,
-            "coherence": coherence(images).mean().item(),
+            "coherence": largest_stroke(images).mean().item(),
             "ink": ink_fraction(images),
             "entropy": pixel_entropy(grays, labels, GRAYS),
         }
 
-    def policy(self, policy: Policy, reference: Policy | None, digits: tuple[int, ...]) -> dict[str, float]:
-        """Every figure of a policy, from SAMPLES samples at temperature 1; KL only where there is a reference."""
-        labels = torch.tensor(digits).repeat_interleave(-(-SAMPLES // len(digits)))
-        images, nats = draw(policy, reference, labels, SEED)
+    def policy(
+        self, policy: Policy, reference: Policy | None, labels: torch.Tensor, nll: bool = True
+    ) -> dict[str, float]:
+        """Every figure of a policy at temperature 1, from a sample for each label.
+
+        The KL needs a reference; the NLL is that of the real test digits.
+        """
+        images, nats = draw(policy, reference, labels)
         values = self.pictures(images, labels)
-        if policy.tokenizer.vocabulary == self.tokenizer.vocabulary:
+        if nll and policy.tokenizer.vocabulary == self.vocabulary:
             values["nll"] = heldout_nll(policy, self.images, self.labels).mean().item()
-        if reference is not None:
+        if nats is not None:
             values["kl"] = nats.mean().item()
         return values
 
-    def noise(self) -> dict[str, float]:
+    def noise(self, count: int) -> dict[str, float]:
         """Every figure of pictures whose pixels are random."""
         size, generator = self.place.recipe.size, torch.Generator().manual_seed(SEED)
-        images = torch.randint(GRAYS, (SAMPLES, 1, size, size), generator=generator) / (GRAYS - 1)
-        return self.pictures(images, torch.arange(SAMPLES) % 10)
+        images = torch.randint(GRAYS, (count, 1, size, size), generator=generator) / (GRAYS - 1)
+        return self.pictures(images, torch.arange(count) % 10)
+
+    def real_digits(self, count: int) -> dict[str, float]:
+        """Every figure of real training digits: the floor of distances, and the bound of success."""
+        images, labels = load_mnist(True, self.place.data_root)
+        picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
+        return self.pictures(self.fit(images[picked]), labels[picked])
 
     def reconstructed(self) -> dict[str, float]:
-        """Every figure of the real test digits, encoded to tokens and decoded again: what the tokenizer loses."""
-        parts = [self.tokenizer.decode(self.tokenizer.encode(part)) for part in self.images.split(500)]
+        """Every figure of the test digits, encoded and decoded again: what the tokenizer loses."""
+        tokenizer = self.place.policy("random").tokenizer
+        parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)
 
 
 @torch.no_grad()
 def draw(
-    policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int
+    policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int = SEED
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(N,) labels to (N, 1, size, size) pictures at temperature 1 and, given a reference, (N,) exact KL to it in nats."""
-    generator, tokens, nats = torch.Generator().manual_seed(seed), [], []
-    for part in labels.split(200):
-        tokens.append(policy.sample(part, generator=generator).tokens)
+    """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) exact KL to it in nats."""
+    generator, images, nats = torch.Generator().manual_seed(seed), [], []
+    for part in labels.split(250):
+        rollout = policy.sample(part, generator=generator)
+        images.append(policy.tokenizer.decode(rollout.tokens))
         if reference is not None:
-            nats.append(exact_kl(policy.log_probs(part, tokens[-1]), reference.log_probs(part, tokens[-1])).sum(1))
-    return policy.tokenizer.decode(torch.cat(tokens)), torch.cat(nats) if nats else None
+            nats.append(exact_kl(rollout.distributions, reference.log_probs(part, rollout.tokens)).sum(1))
+    return torch.cat(images), torch.cat(nats) if nats else None

@@ -1,7 +1,8 @@
-"""What the tabs call: plain Python over core, no gradio in it. Every answer is a dict that is ready to be sent to a browser.
+"""What the tabs call: plain Python over core, no gradio in it. Every answer is a dict that is ready to be
+sent to a browser.
 
-Only what ships with the project is loaded: no data, no network. torch is imported with the first model, not with this
-module, so that the page is up before it.
+Only what ships with the project is loaded: no data, no network. torch is imported with the first model, not
+with this module, so that the page is up before it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ from demo.requests import RequestError
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # not core's: that would import torch
 RECIPES = {"pixels-8x8": "8\u00d78, pixel by pixel", "patches-28x28": "28\u00d728, patch by patch"}
-POLICIES = {  # checkpoint: (what a person reads, its colour)
-    "random": ("Random · untrained", "#999999"),
-    "unlabelled": ("Steer · start, no labels", "#56B4E9"),
-    "steer/reinforce": ("Steer · REINFORCE", "#E69F00"),
-    "steer/grpo": ("Steer · GRPO", "#009E73"),
-    "labelled": ("Refine · start, labels", "#56B4E9"),
-    "refine/reinforce": ("Refine · REINFORCE", "#E69F00"),
-    "refine/grpo": ("Refine · GRPO", "#009E73"),
+STARTING = {
+    "random": "Random · untrained",
+    "unlabelled": "Steer · start, no labels",
+    "labelled": "Refine · start, labels",
+}
+COLOURS = {  # of runs, as in core.figures; starts are sky blue, everything else is gray
+    "reinforce": "#E69F00",
+    "reinforce-baseline": "#F0E442",
+    "grpo-group": "#CC79A7",
+    "grpo-kl": "#56B4E9",
+    "grpo": "#009E73",
+    "grpo-scaled": "#0072B2",
+    "unlabelled": "#56B4E9",
+    "labelled": "#56B4E9",
 }
 STARTS = {"steer": "unlabelled", "refine": "labelled"}
 TASKS = tuple(STARTS)
@@ -45,13 +52,23 @@ class Engine:
 
     @cached_property
     def recipes(self) -> list[str]:
-        """Names of the recipes whose checkpoints are all here."""
-        parts = ("classifier", "judge", *POLICIES)
-        return [name for name in RECIPES if all((self.root / name / part / "config.json").is_file() for part in parts)]
+        """Names of the recipes that have what every tab needs: both networks, the starts, and the two ends of each task."""
+        ends = [f"{task}/{run}" for task in TASKS for run in ("reinforce", "grpo")]
+        parts = ("classifier", "judge", *STARTING, *ends)
+        return [
+            name
+            for name in RECIPES
+            if all((self.root / name / part / "config.json").is_file() for part in parts)
+        ]
 
-    def policies(self) -> list[str]:
-        """Names of the policies of every recipe, in the order in which they are shown."""
-        return list(POLICIES)
+    def policies(self, recipe: str) -> list[str]:
+        """Names of the policies of a recipe that are here, in the order in which they are shown."""
+        found = list(STARTING)
+        for task in TASKS:
+            runs = [path.parent.name for path in (self.root / recipe / task).glob("*/config.json")]
+            known = [run for run in COLOURS if run in runs]
+            found += [f"{task}/{run}" for run in known + sorted(set(runs) - set(known))]
+        return found
 
     def recorded(self, recipe: str) -> dict:
         """What ships for a recipe so that each tab shows something true before any model is loaded; {} if there is none."""
@@ -70,7 +87,7 @@ class Engine:
     def warm_up(self) -> None:
         """Import torch, load every model, and draw once with each: a server calls this in a thread, once its page is up."""
         for recipe in self.recipes:
-            for name in POLICIES:
+            for name in self.policies(recipe):
                 self.generate(name, 0, 1.0, 0, 1, recipe)
             for task in TASKS:
                 self.score([[0.0] * requests.DRAWN] * requests.DRAWN, 0, task, recipe)
@@ -79,7 +96,9 @@ class Engine:
     def turn(self):
         """Wait for the models. Raises RequestError where too many wait already."""
         if self._waiting >= WAITING:
-            raise RequestError(f"the server is busy: {WAITING} requests are waiting; please try again in a moment.")
+            raise RequestError(
+                f"the server is busy: {WAITING} requests are waiting; please try again in a moment."
+            )
         self._waiting += 1
         try:
             with self._turn:
@@ -94,21 +113,40 @@ class Engine:
 
     def _policy(self, value: Any, recipe: str) -> str:
         guests = self._models[recipe].guests if recipe in self._models else {}
-        return value if isinstance(value, str) and value in guests else requests.one_of("policy", value, self.policies())
+        return (
+            value
+            if isinstance(value, str) and value in guests
+            else requests.one_of("policy", value, self.policies(recipe))
+        )
 
-    def _sampling(self, recipe: Any, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any) -> tuple:
+    def _sampling(
+        self, recipe: Any, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any
+    ) -> tuple:
         """What every request for samples says, checked, in the same order."""
         recipe = self._recipe(recipe)
         policy, digit = self._policy(policy, recipe), requests.digit(digit)
-        return recipe, policy, digit, requests.temperature(temperature), requests.seed(seed), requests.count(count)
+        return (
+            recipe,
+            policy,
+            digit,
+            requests.temperature(temperature),
+            requests.seed(seed),
+            requests.count(count),
+        )
 
     def generate(
-        self, policy: Any, digit: Any, temperature: Any = 1.0, seed: Any = 0, count: Any = 24, recipe: Any = "pixels-8x8"
+        self,
+        policy: Any,
+        digit: Any,
+        temperature: Any = 1.0,
+        seed: Any = 0,
+        count: Any = 24,
+        recipe: Any = "pixels-8x8",
     ) -> dict[str, Any]:
         """Draw samples of a digit and score them.
 
         Args:
-            policy: "random", "unlabelled", "labelled", "steer/reinforce", "steer/grpo", "refine/reinforce" or "refine/grpo".
+            policy: "random", "unlabelled", "labelled", or a run such as "steer/reinforce" or "refine/grpo".
             digit: the target, 0 to 9.
             temperature: 0.25 to 2; 1 is the policy itself.
             seed: 0 to 2147483647; the same request gives the same samples.
@@ -116,50 +154,76 @@ class Engine:
             recipe: "pixels-8x8" or "patches-28x28".
 
         Returns:
-            the request; "images" (count x size x size, base64, one byte a pixel); for each sample its "rewards" (the
-            classifier's confidence in the digit), what the judge "reads", and its "surprise" (NLL in nats).
+            the request; "images" (count x size x size, base64, one byte a pixel); for each sample its
+            "rewards" (the classifier's confidence in the digit), what the judge "reads", and its "surprise"
+            (NLL in nats).
 
         Raises:
             RequestError: an argument is not what it may be.
         """
-        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(
+            recipe, policy, digit, temperature, seed, count
+        )
         with self.turn():
             models = self.models(recipe)
             from demo import payloads
 
             samples = models.draw(policy, digit, temperature, seed, count)
-            request = {"recipe": recipe, "policy": policy, "digit": digit, "temperature": temperature, "seed": seed}
+            request = {
+                "recipe": recipe,
+                "policy": policy,
+                "digit": digit,
+                "temperature": temperature,
+                "seed": seed,
+            }
             size = samples.images.shape[-1]
             return {**request, "count": count, "size": size, **self.look(policy), **payloads.grid_of(samples)}
 
     def look(self, policy: str) -> dict[str, str]:
         """The title and the colour of a policy."""
-        title, colour = POLICIES.get(policy, ("Yours · trained here", "#CC79A7"))
-        return {"title": title, "colour": colour}
+        if policy.startswith("mine:"):
+            return {"title": "Yours · trained here", "colour": "#CC79A7"}
+        task, _, run = policy.rpartition("/")
+        words = {"reinforce": "REINFORCE", "grpo": "GRPO"}
+        title = STARTING.get(policy) or f"{task.capitalize()} · {words.get(run, run)}"
+        return {"title": title, "colour": COLOURS.get(run, "#999999")}
 
     def trajectory(
-        self, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any, index: Any, recipe: Any = "pixels-8x8"
+        self,
+        policy: Any,
+        digit: Any,
+        temperature: Any,
+        seed: Any,
+        count: Any,
+        index: Any,
+        recipe: Any = "pixels-8x8",
     ) -> dict[str, Any]:
         """How sample ``index`` of ``generate`` with the same arguments was drawn, see ``payloads.trajectory``."""
-        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(
+            recipe, policy, digit, temperature, seed, count
+        )
         index = requests.whole("index", index, 0, count - 1)
         with self.turn():
             models = self.models(recipe)
             from demo import payloads
 
             samples = models.draw(policy, digit, temperature, seed, count)
-            return {**payloads.trajectory(models, policy, samples, index, digit, temperature), **self.look(policy)}
+            return {
+                **payloads.trajectory(models, policy, samples, index, digit, temperature),
+                **self.look(policy),
+            }
 
     def compare(self, task: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """The four policies of a task side by side: eight samples each, same random numbers, and the drawing of one of each.
+        """The four policies of a task side by side: eight samples each, same random numbers, and the drawing
+        of one of each.
 
         Args:
             task: "steer" or "refine".
             digit, seed, recipe: as for ``generate``.
 
         Returns:
-            the request, "before": what came before RL, if anything, "critic": whether one helped GRPO, and "policies": for
-            each a grid of samples as ``generate`` has it, with its "trajectory".
+            the request, and "policies": for each a grid of samples as ``generate`` has it, with its
+            "trajectory".
         """
         recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
         digit, seed = requests.digit(digit), requests.seed(seed)
@@ -172,9 +236,11 @@ class Engine:
             for name in names:
                 samples = models.draw(name, digit, 1.0, seed, 8)
                 path = payloads.trajectory(models, name, samples, 0, digit, 1.0)
-                rows.append({**payloads.grid_of(samples), **self.look(name), "policy": name, "trajectory": path})
+                rows.append(
+                    {**payloads.grid_of(samples), **self.look(name), "policy": name, "trajectory": path}
+                )
             about = {"recipe": recipe, "task": task, "digit": digit, "seed": seed, "size": path["size"]}
-            return {**about, "before": models.before(task), "critic": models.helped(task), "policies": rows}
+            return {**about, "policies": rows}
 
     def survey(self, policy: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
         """What 200 fresh samples say of a policy: success with its interval, reward, spread, KL to its start by token."""
@@ -186,7 +252,9 @@ class Engine:
 
             return {**payloads.survey(models, policy, digit, seed, SURVEY), **self.look(policy)}
 
-    def score(self, picture: Any, digit: Any, task: Any = "refine", recipe: Any = "pixels-8x8") -> dict[str, Any]:
+    def score(
+        self, picture: Any, digit: Any, task: Any = "refine", recipe: Any = "pixels-8x8"
+    ) -> dict[str, Any]:
         """What the classifier, the judge and the reward make of a picture.
 
         Args:
@@ -196,8 +264,8 @@ class Engine:
             recipe: "pixels-8x8" or "patches-28x28".
 
         Returns:
-            "classifier" and "judge" (probabilities of the ten digits), "terms" (each reward's value and weight), "reward",
-            "image" and "saliency" (size x size, base64, one byte a pixel).
+            "classifier" and "judge" (probabilities of the ten digits), "terms" (each reward's value and
+            weight), "reward", "image" and "saliency" (size x size, base64, one byte a pixel).
         """
         recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
         digit = requests.digit(digit)
@@ -249,7 +317,9 @@ class Engine:
         Returns:
             as ``generate``, and "given": the number of tokens that were given.
         """
-        recipe, policy, digit, temperature, seed, count = self._sampling(recipe, policy, digit, temperature, seed, count)
+        recipe, policy, digit, temperature, seed, count = self._sampling(
+            recipe, policy, digit, temperature, seed, count
+        )
         with self.turn():
             models = self.models(recipe)
             from demo import payloads, studies
@@ -259,8 +329,20 @@ class Engine:
             image = studies.fitted(models, requests.picture(picture, tokenizer.size))
             prefix = tokenizer.encode(image)[0, : rows * tokenizer.grid]
             samples = models.draw(policy, digit, temperature, seed, count, prefix)
-            request = {"recipe": recipe, "policy": policy, "digit": digit, "temperature": temperature, "seed": seed}
-            found = {**request, "count": count, "size": tokenizer.size, **self.look(policy), **payloads.grid_of(samples)}
+            request = {
+                "recipe": recipe,
+                "policy": policy,
+                "digit": digit,
+                "temperature": temperature,
+                "seed": seed,
+            }
+            found = {
+                **request,
+                "count": count,
+                "size": tokenizer.size,
+                **self.look(policy),
+                **payloads.grid_of(samples),
+            }
             return {**found, "rows": rows, "given": rows * tokenizer.grid}
 
     def tape(self, tab: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:
@@ -280,12 +362,13 @@ class Engine:
         """Start a race of REINFORCE and GRPO, or queue it.
 
         Args:
-            settings: {"task": "steer", "refine" or "scratch", "digits": [7], "steps", "group", "beta", "epsilon", "lr",
-                "critic": true or false, "seed"}; what is left out has its usual value.
+            settings: {"task": "steer", "refine" or "scratch", "digits": [7], "steps", "group", "beta",
+                "epsilon", "lr", "seed"}; what is left out has its usual value.
             recipe: "pixels-8x8" or "patches-28x28".
 
         Returns:
-            {"key"}: what ``news`` and ``control`` know the run by. A run that nobody asks about for 1.6 seconds stops.
+            {"key"}: what ``news`` and ``control`` know the run by. A run that nobody asks about for 1.6
+            seconds stops.
         """
         recipe = self._recipe(recipe)
         models = self.models(recipe)
@@ -315,7 +398,13 @@ class Engine:
             from demo import training
 
             line = training.best_of_n(models, task, digit)
-            return {"task": task, "digit": digit, "count": training.POOL, "line": line, "bound": training.bound(line[0][1])}
+            return {
+                "task": task,
+                "digit": digit,
+                "count": training.POOL,
+                "line": line,
+                "bound": training.bound(line[0][1]),
+            }
 
     def answer(self, question: Any) -> dict[str, Any]:
         """A browser's question, {"call": name, "arguments": {...}}, to {"answer": ...} or {"error": one sentence}."""
@@ -330,6 +419,8 @@ class Engine:
             except TypeError as error:
                 if "argument" not in str(error):
                     raise
-                raise RequestError(f"the arguments of {call} are not complete, or hold an unknown one.") from error
+                raise RequestError(
+                    f"the arguments of {call} are not complete, or hold an unknown one."
+                ) from error
         except RequestError as error:
             return {"error": str(error)}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from core import load_classifier, load_critic, load_judge, load_policy
-from core.foresight import Critic
+from core import load_classifier, load_judge, load_policy
 from core.policies import Policy, gather
 from core.recipes import RECIPES, STARTS
 from core.rewards import Rewards
@@ -36,7 +35,9 @@ class Models:
         self.recipe, self.root = recipe, root
         self.lock = threading.Lock()
         self.loaded: dict[str, object] = {}
-        self.guests: dict[str, tuple[Policy, str]] = {}  # policies that visitors trained, and their starts, by "mine:KEY"
+        self.guests: dict[
+            str, tuple[Policy, str]
+        ] = {}  # policies that visitors trained, and their starts, by "mine:KEY"
         self.rollouts: OrderedDict[tuple, Samples] = OrderedDict()
 
     def _once(self, name: str, make):
@@ -65,36 +66,16 @@ class Models:
             return self.guests[name][1]
         return STARTS.get(name.split("/")[0], name)
 
-    def before(self, task: str) -> str:
-        """What the policy learns from before a task's RL; empty where there is nothing."""
-        lesson = RECIPES[self.recipe].tasks[task].lesson
-        return lesson.name if lesson else ""
-
-    def helped(self, task: str) -> bool:
-        """Whether a critic helped a task's GRPO; REINFORCE never has one."""
-        return RECIPES[self.recipe].tasks[task].grpo[0].critic
-
-    def beginning(self, task: str) -> Policy:
-        """What live training of a task begins with; the KL is counted from its start all the same.
-
-        What comes before RL in refine leaves hardly a mistake to be seen mended: live, that begins at the start itself.
-        """
-        return self.policy(STARTS[task] if task == "refine" else RECIPES[self.recipe].beginning(task))
-
-    def critic(self, task: str) -> Critic | None:
-        """What foresight learned of a task's start; none where it left no critic."""
-        if not RECIPES[self.recipe].tasks[task].has_critic:
-            return None
-        return self._once(f"critic {task}", lambda: load_critic(self.recipe, task, self.root).requires_grad_(False))
-
     def rewards(self, task: str) -> Rewards:
         """What a task pays."""
-        weights = RECIPES[self.recipe].tasks[task].rewards
+        weights = RECIPES[self.recipe].tasks[task]["grpo"].rewards
         reference, classifier = self.policy(STARTS[task]), self.classifier
         return self._once(f"rewards {task}", lambda: Rewards(classifier, reference, weights))
 
     @torch.no_grad()
-    def judged(self, tokens: torch.Tensor, log_probs: torch.Tensor, labels: torch.Tensor, tokenizer) -> Samples:
+    def judged(
+        self, tokens: torch.Tensor, log_probs: torch.Tensor, labels: torch.Tensor, tokenizer
+    ) -> Samples:
         """Samples of given tokens, with rewards and readings."""
         images = tokenizer.decode(tokens)
         rewards = self.classifier(images).softmax(1).gather(1, labels[:, None]).squeeze(1)
@@ -103,7 +84,15 @@ class Models:
     def draw(self, name: str, digit: int, temperature: float, seed: int, count: int, prefix=None) -> Samples:
         """Samples of a policy; the same arguments give the same samples, and recent ones are kept."""
         policy = self.policy(name)
-        key = (name, id(policy), digit, temperature, seed, count, None if prefix is None else tuple(prefix.tolist()))
+        key = (
+            name,
+            id(policy),
+            digit,
+            temperature,
+            seed,
+            count,
+            None if prefix is None else tuple(prefix.tolist()),
+        )
         with self.lock:
             if key in self.rollouts:
                 self.rollouts.move_to_end(key)

@@ -1,7 +1,8 @@
-"""What is sent to a browser: small dicts of numbers, with pictures and distributions as base64 of one byte a value.
+"""What is sent to a browser: small dicts of numbers, with pictures and distributions as base64 of one byte a
+value.
 
-Nested lists of the same numbers take ten times as long to arrive. A *trajectory* is everything that one sample's drawing
-needs; it is sent once and animated there.
+Nested lists of the same numbers take ten times as long to arrive. A *trajectory* is everything that one
+sample's drawing needs; it is sent once and animated there.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 
 from core.checkpoints import save
 from core.objectives import entropy, exact_kl
+from core.place import Place
 from core.policies import gather
 from core.recipes import find_recipe
-from core.stages import Place
 from demo.models import Models, Samples
 
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
@@ -25,7 +26,9 @@ BARS = 16  # values of a token that are shown: all gray levels, or the most prob
 
 def pack(values: torch.Tensor) -> str:
     """Values in [0, 1] of any shape to base64, one byte each."""
-    return base64.b64encode((values.clamp(0, 1) * 255).round().to(torch.uint8).contiguous().numpy().tobytes()).decode()
+    return base64.b64encode(
+        (values.clamp(0, 1) * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
+    ).decode()
 
 
 def pack_bytes(values: torch.Tensor) -> str:
@@ -48,13 +51,16 @@ def grid_of(samples: Samples) -> dict:
 
 
 @torch.no_grad()
-def trajectory(models: Models, name: str, samples: Samples, index: int, digit: int, temperature: float) -> dict:
+def trajectory(
+    models: Models, name: str, samples: Samples, index: int, digit: int, temperature: float
+) -> dict:
     """How one sample was drawn, token by token.
 
     Returns:
-        "frames": (T + 1, size, size) the picture before each token and at the end; "belief": (T + 1, 10) of the classifier;
-        "probs" and "reference_probs": (T, K) for the K values in "values" (T, K); "tokens"; "entropy" in nats; "log_probs"
-        and "reference" of the drawn tokens; reward, "read" by the judge, and sizes.
+        "frames": (T + 1, size, size) the picture before each token and at the end; "belief": (T + 1, 10) of
+        the classifier; "probs" and "reference_probs": (T, K) for the K values in "values" (T, K); "tokens";
+        "entropy" in nats; "log_probs" and "reference" of the drawn tokens; reward, "read" by the judge, and
+        sizes.
     """
     policy = models.policy(name)
     tokenizer, tokens = policy.tokenizer, samples.tokens[index : index + 1]
@@ -87,7 +93,9 @@ def weights(recipe: str, policy) -> dict:
     """A policy as the two files of a checkpoint: safetensors (base64) and config.json (text)."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(find_recipe(recipe))
-        save(folder, policy, place.recipe.kind, place.shape, {"recipe": recipe, "trained": "live, in the page"})
+        save(
+            folder, policy, place.recipe.kind, place.shape, {"recipe": recipe, "trained": "live, in the page"}
+        )
         data = (Path(folder) / "weights.safetensors").read_bytes()
         config = (Path(folder) / "config.json").read_text(encoding="utf-8")
     return {"weights": base64.b64encode(data).decode(), "config": config}

@@ -1,6 +1,8 @@
-"""Record what each tab shows before any model is loaded: python -m demo.record writes checkpoints/RECIPE/recorded.json.
+"""Record what each tab shows before any model is loaded: python -m demo.record writes
+checkpoints/RECIPE/recorded.json.
 
-Every figure comes from the shipped checkpoints, through the same engine that answers live; run it after training.
+Every figure comes from the shipped checkpoints, through the same engine that answers live; run it after
+training.
 """
 
 from __future__ import annotations
@@ -36,13 +38,15 @@ def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
     curve = json.loads((engine.root / recipe / "steer/grpo/curve.json").read_text(encoding="utf-8"))
     return {
         **{"recipe": recipe, "digit": digit, "seed": seed},
-        "foresight": models.before("steer") == "foresight",
-        "critic": models.helped("steer"),
         "trajectory": engine.trajectory("steer/grpo", digit, 1.0, seed, 16, 0, recipe),
         "group": engine.group("steer", digit, seed, recipe),
         "changed": studies.changed(models, "steer", digit, seed, GROUP),
         **dict(
-            zip(("before", "after"), (engine.generate(name, digit, 1.0, seed, 16, recipe) for name in names), strict=True)
+            zip(
+                ("before", "after"),
+                (engine.generate(name, digit, 1.0, seed, 16, recipe) for name in names),
+                strict=True,
+            )
         ),
         "surveys": [engine.survey(name, digit, seed, recipe) for name in names],
         "curve": [{name: point[name] for name in ("samples", "reward", "success", "kl")} for point in curve],
@@ -55,7 +59,12 @@ def race(engine: Engine, recipe: str, digit: int = 7) -> dict:
     own = {} if recipe == "pixels-8x8" else training.PATCHES
     found = training.record(models, {"task": "steer", "digits": [digit], **own})
     about = {"recipe": recipe, "task": "steer", "digit": digit, "machine": f"{os.cpu_count()} cores"}
-    return {**about, "size": models.classifier.size, **found, "references": engine.references("steer", digit, recipe)}
+    return {
+        **about,
+        "size": models.classifier.size,
+        **found,
+        "references": engine.references("steer", digit, recipe),
+    }
 
 
 def record(engine: Engine, recipe: str) -> dict:

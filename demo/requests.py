@@ -1,7 +1,7 @@
 """Checks of everything that comes from outside: a tab, the API, or a link.
 
-Each returns the value in its proper type, or raises RequestError with one sentence that names the argument and what is
-allowed. Nothing here imports torch or gradio.
+Each returns the value in its proper type, or raises RequestError with one sentence that names the argument
+and what is allowed. Nothing here imports torch or gradio.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ PORT = 7871
 
 
 def main() -> None:
-    chromium = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
+    chromium = next(
+        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
+    )
     page_of_app = serve(PORT, block=False)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:

@@ -6,7 +6,7 @@ import torch
 
 from core.data import resize
 from core.objectives import group_advantages
-from core.rewards import Rewards
+from core.rewards import TERMS, Rewards
 from demo.models import Models
 from demo.payloads import grid_of, pack, rounded
 
@@ -54,20 +54,30 @@ def score(models: Models, rows: list[list[float]], digit: int, task: str) -> dic
     weights = rewards.weights
     with torch.no_grad():
         tokens = models.policy("random").tokenizer.encode(image)
-        terms = rewards.terms(image, torch.tensor([digit]), tokens)
+        terms = rewards.terms(image, torch.tensor([digit]), tokens, TERMS)
         judge = models.judge(image).softmax(1)
     return {
-        **{"size": size, "digit": digit, "image": pack(image), "saliency": pack(saliency / saliency.max().clamp(min=1e-9))},
+        **{
+            "size": size,
+            "digit": digit,
+            "image": pack(image),
+            "saliency": pack(saliency / saliency.max().clamp(min=1e-9)),
+        },
         **{"classifier": rounded(belief.exp()), "judge": rounded(judge)},
-        "terms": {name: {"value": round(part.item(), 4), "weight": weights.get(name, 0.0)} for name, part in terms.items()},
+        "terms": {
+            name: {"value": round(part.item(), 4), "weight": weights.get(name, 0.0)}
+            for name, part in terms.items()
+        },
         "reward": round(rewards.total(terms).item(), 4),
     }
 
 
 def fool(models: Models, digit: int, seed: int) -> dict:
-    """Climb the classifier's confidence from noise, sixteen times at once; keep the climb that the judge believes least.
+    """Climb the classifier's confidence from noise, sixteen times at once; keep the climb that the judge
+    believes least.
 
-    This is what a policy does when nothing ties it to real digits: the reward goes to one and the picture is none.
+    This is what a policy does when nothing ties it to real digits: the reward goes to one and the picture is
+        none.
     """
     classifier, judge, size = models.classifier, models.judge, models.policy("random").tokenizer.size
     generator = torch.Generator().manual_seed(seed)

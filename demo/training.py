@@ -1,7 +1,8 @@
 """Training live, in the page: REINFORCE and GRPO race from the same start, with the same number of samples.
 
-It is core.rl's own generator, twice, each in a thread of its own. A browser starts a run, then asks for news a few times a
-second; a run that nobody asks about stops by itself, so a closed tab frees the processor. One run at a time, others wait.
+It is core.rl's own generator, twice, each in a thread of its own. A browser starts a run, then asks for news
+a few times a second; a run that nobody asks about stops by itself, so a closed tab frees the processor. One
+run at a time, others wait.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from typing import Any
 
 import torch
 
-from core.algorithms import GRPO, Reinforce
+from core.algorithms import GRPO, Algorithm, Reinforce
+from core.bestofn import best_of_n_kl, best_of_n_success
 from core.configs import RLConfig
-from core.memory import keep_memory
-from core.metrics import best_of_n_kl, ink_fraction
+from core.metrics import ink_fraction
 from core.policies import Policy
-from core.recipes import ONE_DIGIT, ONE_DIGIT_CRITIC, STARTS
+from core.recipes import ONE_DIGIT, STARTS
 from core.rl import RLStep, train
 from demo import requests
 from demo.models import Models
@@ -40,7 +41,11 @@ QUEUE = 8
 KEPT = 6  # finished policies that visitors may go on using
 SHOWN = 16  # samples of a step that are sent
 POOL = 400  # samples behind the best-of-N line
-PATCHES = {"lr": 4e-4, "group": 64, "steps": 40}  # of one digit at 28x28: a transformer takes smaller, slower steps
+PATCHES = {
+    "lr": 4e-4,
+    "group": 64,
+    "steps": 40,
+}  # of one digit at 28x28: a transformer takes smaller, slower steps
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,6 @@ class Settings:
     task: str
     config: RLConfig
     epsilon: float
-    critic: bool
     seed: int
 
     @classmethod
@@ -58,34 +62,35 @@ class Settings:
         """Raises RequestError that names the setting and what is allowed."""
         if not isinstance(values, dict):
             raise RequestError("settings are no object with a name and a value for each.")
-        known = ("task", "digits", "steps", "group", "beta", "epsilon", "lr", "critic", "seed")
+        known = ("task", "digits", "steps", "group", "beta", "epsilon", "lr", "seed")
         for name in values:
             requests.one_of("setting", name, known)
         task = requests.one_of("task", values.get("task", "steer"), tuple(STARTS))
         digits = values.get("digits", [7])
         if not isinstance(digits, list) or not digits or len(digits) > 10:
-            raise RequestError(f"digits is {requests.shown(digits)}; allowed: a list of 1 to 10 different digits.")
+            raise RequestError(
+                f"digits is {requests.shown(digits)}; allowed: a list of 1 to 10 different digits."
+            )
         digits = tuple(requests.digit(digit) for digit in digits)
         if len(set(digits)) < len(digits):
             raise RequestError(f"digits is {requests.shown(list(digits))}; allowed: each digit once.")
-        critic = requests.flag("critic", values.get("critic", False))
-        usual = ONE_DIGIT_CRITIC if critic else ONE_DIGIT
+        usual = ONE_DIGIT
         group = requests.whole("group", values.get("group", usual.group), 2, 128)
         if group * len(digits) > MOST:
-            raise RequestError(f"group is {group} for {len(digits)} digits; allowed: at most {MOST} samples a step in all.")
+            raise RequestError(
+                f"group is {group} for {len(digits)} digits; allowed: at most {MOST} samples a step in all."
+            )
         config = RLConfig(
             digits=digits,
             group=group,
             steps=requests.whole("steps", values.get("steps", usual.steps), 1, 300),
             lr=requests.number("lr", values.get("lr", usual.lr), 1e-6, 1e-2),
-            keep=max(16, group * usual.keep // usual.group),
-            ramp=usual.ramp,
             label_lr=1.0 if len(digits) == 1 else 40.0,  # one digit needs no label; ten must be told apart
             beta=requests.number("beta", values.get("beta", usual.beta), 0, 1),
             average=usual.average,
         )
         epsilon = requests.number("epsilon", values.get("epsilon", 0.2), 0.01, 1)
-        return cls(task, config, epsilon, critic, requests.seed(values.get("seed", 0)))
+        return cls(task, config, epsilon, requests.seed(values.get("seed", 0)))
 
 
 @dataclass
@@ -93,7 +98,8 @@ class Runner:
     """One of the two in the race."""
 
     name: str
-    algorithm: Reinforce | GRPO
+    algorithm: Algorithm
+    config: RLConfig
     policy: Policy
     points: list[dict] = field(default_factory=list)
     frames: list[dict] = field(default_factory=list)  # what the samples of each step looked like
@@ -102,7 +108,9 @@ class Runner:
 class Race(threading.Thread):
     """A run: waits for its turn, trains both, and can be paused and stopped between steps."""
 
-    def __init__(self, models: Models, settings: Settings, turn: threading.Lock, place: Callable[[Race], int]):
+    def __init__(
+        self, models: Models, settings: Settings, turn: threading.Lock, place: Callable[[Race], int]
+    ):
         super().__init__(daemon=True)
         self.models, self.settings, self.turn, self.place = models, settings, turn, place
         self.state = "waiting"
@@ -111,13 +119,14 @@ class Race(threading.Thread):
         self.heard = time.monotonic()
         self.began = 0.0
         self.error = ""
-        beginning = models.beginning(settings.task)
+        beginning = models.policy(STARTS[settings.task])
         grpo = GRPO(updates=2, low=settings.epsilon, high=settings.epsilon)
-        if settings.critic:  # more steps of one update each: the critic's word is fitted anew in every step
-            grpo = dataclasses.replace(grpo, updates=1, critic=True, interpolate=True)
+        free = dataclasses.replace(
+            settings.config, beta=0.0
+        )  # REINFORCE as the guide has it: no baseline, no KL
         self.runners = [
-            Runner("reinforce", Reinforce(baseline="none"), copy.deepcopy(beginning)),
-            Runner("grpo", grpo, copy.deepcopy(beginning)),
+            Runner("reinforce", Reinforce(), free, copy.deepcopy(beginning)),
+            Runner("grpo", grpo, settings.config, copy.deepcopy(beginning)),
         ]
 
     def run(self) -> None:
@@ -146,7 +155,9 @@ class Race(threading.Thread):
 
     def _train(self, runner: Runner) -> None:
         torch.set_num_threads(1)  # of this thread: the two runners share the machine's cores
-        if sys.platform == "linux":  # and step back for the other tabs: there each thread has a priority of its own
+        if (
+            sys.platform == "linux"
+        ):  # and step back for the other tabs: there each thread has a priority of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         models, settings = self.models, self.settings
         reference = models.policy(STARTS[settings.task])
@@ -154,8 +165,7 @@ class Race(threading.Thread):
         generator = torch.Generator().manual_seed(settings.seed)
         steps = train(
             *(runner.policy, reference, rewards, models.judge),
-            *(runner.algorithm, settings.config, generator, self._over),
-            critic=models.critic(settings.task) if runner.algorithm.critic else None,
+            *(runner.algorithm, runner.config, generator),
         )
         try:
             for record in steps:
@@ -189,7 +199,10 @@ def frame(record: RLStep, tokenizer, judge) -> dict:
         reads = judge(images).argmax(1)
     return {
         **{"images": pack(images), "reads": reads.tolist(), "ink": round(ink_fraction(images), 4)},
-        **{"rewards": rounded(record.rewards[0, :SHOWN], 3), "advantages": rounded(record.advantages[0, :SHOWN], 3)},
+        **{
+            "rewards": rounded(record.rewards[0, :SHOWN], 3),
+            "advantages": rounded(record.advantages[0, :SHOWN], 3),
+        },
     }
 
 
@@ -197,7 +210,6 @@ class Trainer:
     """All runs of a server."""
 
     def __init__(self):
-        keep_memory()
         self.threads = torch.get_num_threads()
         self.turn, self.lock = threading.Lock(), threading.Lock()
         self.races: OrderedDict[str, Race] = OrderedDict()
@@ -205,8 +217,6 @@ class Trainer:
     def start(self, models: Models, values: Any) -> str:
         """Start a run, or queue it. Returns its key."""
         settings = Settings.check(values)
-        if settings.critic and models.critic(settings.task) is None:
-            raise RequestError(f"critic is true, but {settings.task} of {models.recipe} has none; allowed: false.")
         with self.lock:
             if sum(race.is_alive() for race in self.races.values()) >= QUEUE:
                 raise RequestError(f"{QUEUE} runs are waiting already; please try again in a minute.")
@@ -238,7 +248,9 @@ class Trainer:
     def race(self, key: Any) -> Race:
         with self.lock:
             if not isinstance(key, str) or key not in self.races:
-                raise RequestError(f"run is {requests.shown(key)}; allowed: the key of a run that was started lately.")
+                raise RequestError(
+                    f"run is {requests.shown(key)}; allowed: the key of a run that was started lately."
+                )
             return self.races[key]
 
     def news(self, key: Any, since: Any) -> dict:
@@ -246,14 +258,19 @@ class Trainer:
         race = self.race(key)
         race.heard = time.monotonic()
         if not isinstance(since, list) or len(since) != 2:
-            raise RequestError(f"since is {requests.shown(since)}; allowed: two whole numbers, the steps known of each.")
+            raise RequestError(
+                f"since is {requests.shown(since)}; allowed: two whole numbers, the steps known of each."
+            )
         since = [requests.whole("since", value, 0, 100_000) for value in since]
         found = {"key": key, "state": race.state, "place": self.place(race), "error": race.error}
         if race.state == "running" and not race.go.is_set():
             found["state"] = "paused"
         for runner, known in zip(race.runners, since, strict=True):
             known = min(known, len(runner.points))
-            found[runner.name] = {"points": runner.points[known:], "frame": runner.frames[-1] if runner.frames else None}
+            found[runner.name] = {
+                "points": runner.points[known:],
+                "frame": runner.frames[-1] if runner.frames else None,
+            }
         if race.state in ("done", "stopped") and race.runners[1].points:
             guests = race.models.guests
             guests[f"mine:{key}"] = (race.runners[1].policy, STARTS[race.settings.task])
@@ -272,20 +289,13 @@ class Trainer:
 
 
 def best_of_n(models: Models, task: str, digit: int, seed: int = 0) -> list[list[float]]:
-    """[KL in nats, judge success] of best-of-N from a task's start, for N = 1, 2, 4, ...: the line that RL must beat.
-
-    From one pool of M samples: the best of N of them has rank i with probability C(M - 1 - i, N - 1) / C(M, N).
-    """
+    """[KL in nats, judge success] of best-of-N from a task's start, for N = 1, 2, 4, ...: the line that RL must beat."""
     samples = models.draw(STARTS[task], digit, 1.0, seed, POOL)
-    right = (samples.reads == digit)[samples.rewards.argsort(descending=True)].tolist()
+    right = samples.reads == digit
     line, n = [], 1
     while n <= POOL // 4:
-        chance = n / POOL  # of rank 0
-        total = 0.0
-        for i, good in enumerate(right):
-            total += chance * good
-            chance *= max(0.0, (POOL - 1 - i - (n - 1)) / (POOL - 1 - i)) if i < POOL - 1 else 0.0
-        line.append([round(best_of_n_kl(n), 3), round(total, 4)])
+        kl = best_of_n_kl(n)
+        line.append([round(kl, 3), round(best_of_n_success(samples.rewards, right, kl), 4)])
         n *= 2
     return line
 

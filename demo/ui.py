@@ -6,12 +6,11 @@ import os
 import threading
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before gradio brings NumPy; see core/__init__.py
 
 import gradio as gr
 
 from demo.api import endpoints
-from demo.engine import POLICIES, RECIPES, Engine
+from demo.engine import RECIPES, Engine
 from demo.player import head, view
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -29,12 +28,17 @@ def build(engine: Engine) -> gr.Blocks:
 
     with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True) as page:
         if not engine.recipes:
-            gr.Markdown("# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them.")
+            gr.Markdown(
+                "# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them."
+            )
             return page
         recorded = engine.recorded(engine.recipes[0])
         shared = {
             "recipes": {name: RECIPES[name] for name in engine.recipes},
-            "policies": {name: title for name, (title, _) in POLICIES.items()},
+            "policies": {
+                recipe: {name: engine.look(name)["title"] for name in engine.policies(recipe)}
+                for recipe in engine.recipes
+            },
             "tabs": TABS,
         }
         view("head", shared, ask)
@@ -59,7 +63,13 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         server_name="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",
         server_port=port or int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         prevent_thread_lock=True,
-        **{"share": False, "show_error": False, "ssr_mode": False, "enable_monitoring": False, "strict_cors": True},
+        **{
+            "share": False,
+            "show_error": False,
+            "ssr_mode": False,
+            "enable_monitoring": False,
+            "strict_cors": True,
+        },
         **{"allowed_paths": [], "max_file_size": "1mb", "footer_links": []},
         **{"theme": THEME, "head": head()},
     )

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-# Two test processes share two cores: PyTorch's own threads would only wait for each other. Read when it is first imported.
+# Two test processes share two cores: PyTorch's own threads would only wait for each other. Read when it is
+# first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

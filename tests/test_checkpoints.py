@@ -14,7 +14,14 @@ SHAPE = {"size": 2, "levels": 2, "width": 6}
 
 @pytest.fixture
 def folder(tmp_path):
-    save(tmp_path / "some" / "policy", make_policy("lstm"), "lstm", SHAPE, {"seed": 3}, [{"step": 0, "nll": 1.5}])
+    save(
+        tmp_path / "some" / "policy",
+        make_policy("lstm"),
+        "lstm",
+        SHAPE,
+        {"seed": 3},
+        [{"step": 0, "nll": 1.5}],
+    )
     return tmp_path / "some" / "policy"
 
 
@@ -23,7 +30,11 @@ def test_what_is_saved_is_what_is_loaded(folder):
     for name, value in policy.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value.half().float(), atol=0, rtol=0)
     assert json.loads((folder / "curve.json").read_text()) == [{"step": 0, "nll": 1.5}]
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "curve.json", "weights.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "curve.json",
+        "weights.safetensors",
+    ]
     assert available(folder.parents[1]) == ["some/policy"] and not again.training
 
 
@@ -46,7 +57,7 @@ def test_a_missing_checkpoint_is_named_with_those_there_are(folder):
     with pytest.raises(CheckpointError, match=r"no checkpoint 'some/other'.*some/policy"):
         load_policy("some/other", folder.parents[1])
     (folder / "weights.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing, truncated"):
         load_policy(folder)
 
 
@@ -54,7 +65,7 @@ def test_a_missing_checkpoint_is_named_with_those_there_are(folder):
 def test_truncated_weights(folder, keep):
     whole = (folder / "weights.safetensors").read_bytes()
     (folder / "weights.safetensors").write_bytes(whole[:keep])
-    with pytest.raises(CheckpointError, match="truncated or no safetensors"):
+    with pytest.raises(CheckpointError, match="truncated or no safetensors file"):
         load_policy(folder)
 
 
@@ -67,8 +78,22 @@ def test_truncated_weights(folder, keep):
         ('{"format": 2, "kind": "lstm"}', "not a checkpoint of format 1"),
         ('{"format": 1, "kind": "gan", "model": {}}', "describes a 'gan'"),
         ('{"format": 1, "kind": "lstm", "model": {"size": 2}}', "no lstm that can be built"),
-        ('{"format": 1, "kind": "lstm", "model": {"size": -2, "levels": 2, "width": 6}}', "1 to 64 pixels"),
+        (
+            '{"format": 1, "kind": "lstm", "model": {"size": -2, "levels": 2, "width": 6}}',
+            "allowed: a whole number from 1 to 1024",
+        ),
         ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": 8}}', "has shape"),
+        (
+            '{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": 1000000000}}',
+            "from 1 to 1024",
+        ),
+        (
+            '{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": 6, "corner": 2}}',
+            "corner",
+        ),
+        ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": NaN}}', "width is nan"),
+        ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": [6]}}', r"width is \[6\]"),
+        ('{"format": 1, "kind": "lstm", "model": ' + "[" * 100_000, "truncated or no JSON"),
     ],
 )
 def test_foreign_or_mismatching_configurations(folder, text, words):
@@ -80,10 +105,10 @@ def test_foreign_or_mismatching_configurations(folder, text, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda w: w.pop("gain"), "'gain' is missing from it"),
+        (lambda w: w.pop("label"), "'label' is missing from it"),
         (lambda w: w.update(extra=torch.zeros(1)), "'extra' does not belong in it"),
-        (lambda w: w.update(bias2=torch.full_like(w["bias2"], math.nan)), "no finite numbers"),
-        (lambda w: w.update(bias2=w["bias2"].long()), "no finite numbers of the expected kind"),
+        (lambda w: w.update(label=torch.full_like(w["label"], math.nan)), "no finite numbers"),
+        (lambda w: w.update(label=w["label"].double() + 1e300), "no finite"),
     ],
 )
 def test_weights_that_do_not_fit(folder, change, words):

@@ -4,14 +4,9 @@ import pytest
 import torch
 from toys import make_policy
 
-from core.lstm import recurrence
-from core.policies import LSTMPolicy, gather
+from core.lstm import LSTMPolicy
+from core.policies import gather
 from core.tokenizers import PixelTokenizer
-
-
-@pytest.fixture(params=["lstm", "corner", "transformer"])
-def kind(request):
-    return request.param
 
 
 def every_picture(length: int, vocabulary: int) -> torch.Tensor:
@@ -64,27 +59,19 @@ def test_the_first_token_depends_on_the_label(kind):
     assert len(torch.unique(logits, dim=0)) == 10
 
 
-@pytest.mark.parametrize("corner", [False, True])
-def test_a_pixel_looks_up_its_neighbours_their_corner_and_its_place(corner):
+def test_a_token_looks_up_its_neighbours_and_only_those_already_drawn():
     size, levels, seen = 3, 2, torch.tensor([[1, 0, 1, 1, 1, 0, 0, 1, 0]])
-    policy = LSTMPolicy(PixelTokenizer(size, levels), 6, corner)
+    policy = LSTMPolicy(PixelTokenizer(size, levels), 6)
     for t in range(size**2):
         policy.zero_grad()
         policy.logits(torch.tensor([4]), seen)[0, t].sum().backward()
-        rows = policy.context.grad.any(1).nonzero().flatten().tolist()
+        rows = policy.neighbours.weight.grad.any(1).nonzero().flatten().tolist()
         expected = set()
         for now in range(t + 1):  # what was looked up so far lives on in the hidden state
-
-            def value(down, right, now=now):
+            for k, (down, right) in enumerate(LSTMPolicy.NEIGHBOURS):
                 row, column = now // size + down, now % size + right
-                inside = 0 <= row < size and 0 <= column < size and row * size + column < now
-                return int(seen[0, row * size + column]) if inside else levels
-
-            neighbours = LSTMPolicy.NEIGHBOURS
-            expected |= {k * (levels + 1) + value(*where) for k, where in enumerate(neighbours)}
-            if corner:
-                expected.add(len(neighbours) * (levels + 1) + (levels + 1) * value(0, -1) + value(-1, 0))
-            expected.add(len(policy.context) - size**2 + now)
+                drawn = 0 <= row and 0 <= column < size and row * size + column < now
+                expected.add(k * (levels + 1) + (int(seen[0, row * size + column]) if drawn else levels))
         assert rows == sorted(expected), f"position {t}"
 
 
@@ -110,7 +97,9 @@ def test_a_prefix_is_kept_and_scored_and_the_rest_is_drawn(kind):
 def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generator_alone(kind):
     policy, labels = make_policy(kind, size=4, levels=4), torch.arange(10)
     state = torch.get_rng_state()
-    first, second, other = (policy.sample(labels, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
+    first, second, other = (
+        policy.sample(labels, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+    )
     assert torch.equal(first.tokens, second.tokens) and torch.equal(first.log_probs, second.log_probs)
     assert not torch.equal(first.tokens, other.tokens)
     assert torch.equal(state, torch.get_rng_state())
@@ -126,33 +115,12 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generator_alone
         ({"labels": torch.tensor([1]), "temperature": float("nan")}, "temperature is nan"),
         ({"labels": torch.tensor([1]), "prefix": torch.tensor([[2]])}, "allowed: 0 to 1"),
         ({"labels": torch.tensor([1]), "prefix": torch.zeros(1, 5, dtype=torch.int64)}, "at most 4"),
-        ({"labels": torch.tensor([1, 2]), "prefix": torch.zeros(1, 2, dtype=torch.int64)}, "1 rows for 2 labels"),
+        (
+            {"labels": torch.tensor([1, 2]), "prefix": torch.zeros(1, 2, dtype=torch.int64)},
+            "1 rows for 2 labels",
+        ),
     ],
 )
 def test_bad_requests_are_refused_in_words(kind, arguments, words):
     with pytest.raises(ValueError, match=words):
         make_policy(kind).sample(**arguments)
-
-
-def test_the_written_out_lstm_is_an_lstm():
-    steps, batch, size = 5, 3, 4
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(steps, batch, 4 * size, generator=generator)
-    weight = torch.randn(size, 4 * size, generator=generator)
-    slow = torch.nn.LSTMCell(4 * size, size, bias=False)
-    order = [0, 1, 3, 2]  # PyTorch's gates are i, f, g, o
-    with torch.no_grad():
-        slow.weight_ih.copy_(torch.eye(4 * size).view(4, size, -1)[order].flatten(0, 1))
-        slow.weight_hh.copy_(weight.t().reshape(4, size, size)[order].flatten(0, 1))
-    state, expected = (torch.zeros(batch, size), torch.zeros(batch, size)), []
-    for step in inputs:
-        state = slow(step, state)
-        expected.append(state[0])
-    torch.testing.assert_close(recurrence(inputs, weight, torch.ones(batch, size)), torch.stack(expected))
-
-
-def test_its_gradient_is_that_of_finite_differences():
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(4, 3, 20), (5, 20), (3, 5)]
-    arguments = [torch.randn(s, generator=generator, dtype=torch.double, requires_grad=True) for s in shapes]
-    assert torch.autograd.gradcheck(recurrence, arguments)

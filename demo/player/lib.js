@@ -124,7 +124,7 @@ window.grpo = (() => {
     const data = JSON.parse(props.value || "{}");
     if (!LIMITS.recipe.length) { // what the first view brings holds for all
       allow("recipe", Object.keys(data.recipes));
-      allow("policy", Object.keys(data.policies));
+      allow("policy", [...new Set(Object.values(data.policies).flatMap(Object.keys))]);
       state.recipe = asked.recipe || Object.keys(data.recipes)[0];
     }
     const view = element.querySelector(".grpo");
@@ -168,8 +168,14 @@ window.grpo = (() => {
       [...select.options].filter((option) => option.value.startsWith("mine:")).forEach((option) => option.remove());
       select.append(make("option", { value: name }, title));
     };
-    select.replaceChildren(...Object.entries(policies).map(([name, title]) => make("option", { value: name }, title)));
-    if (own.policy) add(own.policy);
+    const fill = () => {
+      const chosen = select.value;
+      select.replaceChildren(...Object.entries(policies[state.recipe]).map(([name, title]) => make("option", { value: name }, title)));
+      if (own.policy && own.policy.recipe === state.recipe) add(own.policy);
+      if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
+    };
+    fill();
+    recipeListeners.add(fill);
     own.listeners.add((policy) => { add(policy); taken(policy); });
     return own.policy;
   }

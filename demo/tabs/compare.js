@@ -30,18 +30,7 @@ window.grpo.views.compare = ({ find, ask, data }) => {
     draw();
   }
 
-  const helped = {
-    "": "A critic that learned from the start's own pictures how a picture will end helps GRPO; REINFORCE has none.",
-    foresight: "In RL the critic helps GRPO again, not REINFORCE.",
-  };
-  const before = {
-    "": "",
-    foresight: "Before RL, both policies learned from a critic how a picture will end (foresight); that is in their KL. ",
-    unlikelihood: "Before RL, both policies learned what not to draw from pictures that the start failed with (unlikelihood); that is in their KL. ",
-  };
-
   function show(found) {
-    find(".before").textContent = before[found.before] + (found.critic ? helped[found.before] : "");
     found.policies.forEach((one, i) => {
       const column = columns[i];
       column.node.style.setProperty("--policy", one.colour);

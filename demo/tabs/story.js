@@ -83,9 +83,7 @@ window.grpo.views.story = ({ find, ask, data, element }) => {
     {
       title: "Before and after",
       text: () => plain(`From the classifier's word alone the policy has learned what a ${story.digit} is. The same random numbers, before
-        and after; a cross marks what the judge reads as another digit.${story.critic ? ` A critic helped, which had learned from the
-        start's own pictures how a picture will end.` : ""}${story.foresight ? ` At this size the policy learned from it before any
-        reward was paid; the curve is the RL after that, before guidance.` : ""}`),
+        and after; a cross marks what the judge reads as another digit.`),
       formula: () => "",
       fact: () => story.surveys.map((one, i) => `${i ? "After" : "Before"}: ${percent(one.right / one.count, 0)} of ${one.count} (95 %: ${percent(one.interval[0], 0)} to ${percent(one.interval[1], 0)})`).join(". ") + `. Price: ${story.surveys[1].total.toFixed(1)} nats of KL.`,
       scene: () => [story.before, story.after].map((found, i) => {

@@ -3,15 +3,14 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   const { adopt, bytes, charts, gallery, make, merit, onRecipe, percent, state, still } = window.grpo;
   const NAMES = { reinforce: ["REINFORCE", "#E69F00", "7 4"], grpo: ["GRPO", "#009E73", ""] };
   const PRESETS = {
-    one: ["One digit, from no labels", { task: "steer", digits: [7], steps: 48, group: 128, beta: 0.06, epsilon: 0.2, lr: 0.0015 }],
-    critic: ["One digit, GRPO with a critic", { task: "steer", digits: [7], steps: 64, group: 64, beta: 0.031, epsilon: 0.2, lr: 0.0015, critic: true }],
+    one: ["One digit, from no labels", { task: "steer", digits: [7], steps: 40, group: 64, beta: 0.05, epsilon: 0.2, lr: 0.001 }],
     all: ["All ten digits", { task: "steer", digits: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], steps: 60, group: 64, beta: 0.08, epsilon: 0.2, lr: 0.0007 }],
     refine: ["Refine a digit", { task: "refine", digits: [8], steps: 40, group: 128, beta: 0.04, epsilon: 0.2, lr: 0.0003 }],
     free: ["No leash: KL weight 0", { task: "steer", digits: [7], steps: 60, group: 64, beta: 0, epsilon: 0.2, lr: 0.002 }],
     scratch: ["From scratch", { task: "scratch", digits: [7], steps: 60, group: 64, beta: 0, epsilon: 0.2, lr: 0.001 }],
   };
   const BREAK = { task: "scratch", digits: [7], steps: 120, group: 64, beta: 0, epsilon: 0.2, lr: 0.003 };
-  const settings = { ...PRESETS.one[1], critic: false, seed: 0 };
+  const settings = { ...PRESETS.one[1], seed: 0 };
   let race = null; // {size, digit, reinforce: {points, frames}, grpo: ..., references}
   let key = null;
   let timer = 0;
@@ -26,10 +25,10 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   const boxes = Array.from({ length: 10 }, (_, k) => make("input", { type: "checkbox", value: k, "aria-label": `Digit ${k}`, onchange: picked }));
   find(".choices").append(...boxes.map((box, k) => make("label", {}, box, make("span", {}, String(k)))));
   find(".preset").append(...Object.entries(PRESETS).map(([name, [title]]) => make("option", { value: name }, title)), make("option", { value: "own" }, "My own settings"));
-  find(".preset").addEventListener("change", () => { const own = PRESETS[find(".preset").value]; if (own) choose(own[1]); });
+  find(".preset").addEventListener("change", () => { const own = PRESETS[find(".preset").value]; if (own) set(own[1]); });
   const fields = [...element.querySelectorAll("[data-name]")];
   fields.forEach((field) => field.addEventListener("change", () => {
-    settings[field.dataset.name] = field.type === "checkbox" ? field.checked : field.tagName === "SELECT" ? field.value : Number(field.value);
+    settings[field.dataset.name] = field.tagName === "SELECT" ? field.value : Number(field.value);
     find(".preset").value = "own";
   }));
 
@@ -42,12 +41,10 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
 
   function set(values) {
     Object.assign(settings, fit({ ...settings, ...values }));
-    fields.forEach((field) => { field[field.type === "checkbox" ? "checked" : "value"] = settings[field.dataset.name]; });
+    fields.forEach((field) => { field.value = settings[field.dataset.name]; });
     boxes.forEach((box, k) => { box.checked = settings.digits.includes(k); });
   }
 
-  // A preset without a word on the critic has none.
-  const choose = (values) => set({ critic: false, ...values });
 
   function picked() {
     const digits = boxes.flatMap((box, k) => (box.checked ? [k] : []));
@@ -157,13 +154,13 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
   }
 
   find("form").addEventListener("submit", (event) => { event.preventDefault(); start(); });
-  find(".break").addEventListener("click", () => { choose(BREAK); find(".preset").value = "own"; start(); });
+  find(".break").addEventListener("click", () => { set(BREAK); find(".preset").value = "own"; start(); });
   find(".pause").addEventListener("click", () => control(find(".pause").textContent === "Pause" ? "pause" : "resume"));
   find(".stop").addEventListener("click", () => control("stop"));
-  find(".reset").addEventListener("click", () => { control("stop"); key = null; choose({ ...PRESETS.one[1], seed: 0 }); find(".preset").value = "one"; buttons(false); replay(); });
+  find(".reset").addEventListener("click", () => { control("stop"); key = null; set({ ...PRESETS.one[1], seed: 0 }); find(".preset").value = "one"; buttons(false); replay(); });
   find(".scrub").addEventListener("input", () => { clearInterval(timer); draw(Number(find(".scrub").value)); });
   find(".use").addEventListener("click", () => {
-    adopt({ name: `mine:${key}`, title: `Yours \u00b7 trained on ${settings.digits.join(", ")}`, digit: race.digit });
+    adopt({ name: `mine:${key}`, recipe: state.recipe, title: `Yours \u00b7 trained on ${settings.digits.join(", ")}`, digit: race.digit });
     [...document.querySelectorAll('[role="tab"]')].find((tab) => tab.textContent.trim() === data.tabs.generate).click();
   });
   find(".download").addEventListener("click", async () => {
@@ -194,6 +191,6 @@ window.grpo.views.train = ({ find, ask, data, element }) => {
 
   set({ digits: [state.digit] });
   replay();
-  onRecipe(() => { key = null; buttons(false); choose(PRESETS.one[1]); replay(); });
+  onRecipe(() => { key = null; buttons(false); set(PRESETS.one[1]); replay(); });
   window.addEventListener("pagehide", () => { if (key) control("stop"); });
 };

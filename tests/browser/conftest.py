@@ -6,7 +6,9 @@ import socket
 
 import pytest
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +30,18 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        flags = [
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]
         yield playwright.chromium.launch(executable_path=BROWSER, args=flags)
 
 
 @pytest.fixture
 def visit(browser, address):
-    """A function that opens the page, with what it asked for and what went wrong in ``page.asked`` and ``page.wrong``."""
+    """Opens the page; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``."""
     pages = []
 
     def open_page(link="", width=1920, height=1080, script="", **context):

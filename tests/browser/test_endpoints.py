@@ -55,7 +55,9 @@ def test_bad_input_gets_a_sentence_and_the_server_stays_up(client, name, bad, wo
 def test_numbers_that_are_none_are_refused_though_json_may_hold_them(client, address, value):
     """The client refuses to send them; another program may."""
     body = f'{{"data": ["steer/grpo", 7, {value}, 0, 2, "pixels-8x8"]}}'.encode()
-    request = urllib.request.Request(f"{address}/gradio_api/call/generate", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{address}/gradio_api/call/generate", body, {"Content-Type": "application/json"}
+    )
     event = json.load(urllib.request.urlopen(request))["event_id"]
     answer = urllib.request.urlopen(f"{address}/gradio_api/call/generate/{event}", timeout=30).read().decode()
     assert "event: error" in answer

@@ -1,8 +1,9 @@
 """Pictures as sequences of patches: a small VQ-VAE (van den Oord et al. 2017).
 
-An encoder turns each patch of 4x4 pixels into a vector, which is replaced by the nearest of a few learned ones: its number
-in that codebook is the token. A decoder draws the picture from the numbers. AR-GRPO draws with LlamaGen, whose tokens are
-made the same way (Sun et al. 2024); like there, the tokenizer is trained first and then never again.
+An encoder turns each patch of 4x4 pixels into a vector, which is replaced by the nearest of a few learned
+ones: its number in that codebook is the token. A decoder draws the picture from the numbers. AR-GRPO draws
+with LlamaGen, whose tokens are made the same way (Sun et al. 2024); like there, the tokenizer is trained
+first and then never again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class _Refine(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1))
+        inner = nn.Conv2d(width, width, 3, 1, 1)
+        self.body = nn.Sequential(nn.ReLU(), inner, nn.ReLU(), nn.Conv2d(width, width, 1))
 
     def forward(self, x):
         return x + self.body(x)
@@ -46,8 +48,8 @@ class _Refine(nn.Module):
 class PatchTokenizer(nn.Module):
     """One token a patch of 4x4 pixels, in raster order, its value the number of a code.
 
-    Unlike pixels, patches overlap in the picture: the decoder smooths across their borders, so a picture whose codes are
-    drawn so far shows a little of what surrounds them.
+    Unlike pixels, patches overlap in the picture: the decoder smooths across their borders, so a picture
+    whose codes are drawn so far shows a little of what surrounds them.
     """
 
     def __init__(self, size: int, codes: int, dim: int, channels: int):
@@ -60,18 +62,15 @@ class PatchTokenizer(nn.Module):
         """
         super().__init__()
         if size % PATCH or not 4 <= size <= 64:
-            raise ValueError(f"size is {size!r}; a picture cut into patches is 4 to 64 pixels wide, in steps of {PATCH}.")
+            raise ValueError(f"size is {size!r}; a picture cut into patches is 4 to 64 pixels wide, in 4s.")
         self.size, self.vocabulary, self.grid = size, codes, size // PATCH
         self.length = self.grid**2
         wide = 2 * channels
-        self.encoder = nn.Sequential(
-            *(nn.Conv2d(1, channels, 4, 2, 1), nn.ReLU(), nn.Conv2d(channels, wide, 4, 2, 1)),
-            *(_Refine(wide), nn.ReLU(), nn.Conv2d(wide, dim, 1)),
-        )
-        self.decoder = nn.Sequential(
-            *(nn.Conv2d(dim, wide, 3, 1, 1), _Refine(wide), nn.ReLU()),
-            *(nn.ConvTranspose2d(wide, channels, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(channels, 1, 4, 2, 1)),
-        )
+        down = [nn.Conv2d(1, channels, 4, 2, 1), nn.ReLU(), nn.Conv2d(channels, wide, 4, 2, 1)]
+        self.encoder = nn.Sequential(*down, _Refine(wide), nn.ReLU(), nn.Conv2d(wide, dim, 1))
+        join = [nn.Conv2d(dim, wide, 3, 1, 1), _Refine(wide), nn.ReLU()]
+        up = [nn.ConvTranspose2d(wide, channels, 4, 2, 1), nn.ReLU()]
+        self.decoder = nn.Sequential(*join, *up, nn.ConvTranspose2d(channels, 1, 4, 2, 1))
         self.register_buffer("codebook", torch.randn(codes, dim))
 
     @property
@@ -94,7 +93,8 @@ class PatchTokenizer(nn.Module):
             (B, T) int64 in [0, V).
 
         Raises:
-            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or NaN.
+            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or
+                NaN.
         """
         check_images(images, self.size)
         vectors = self.encoder(images * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
@@ -102,7 +102,8 @@ class PatchTokenizer(nn.Module):
 
     @torch.no_grad()
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens to pictures. Not the inverse of ``encode``: several sequences may draw nearly the same picture.
+        """Tokens to pictures. Not the inverse of ``encode``: several sequences may draw nearly the same
+        picture.
 
         Args:
             tokens: (B, T) int64 in [0, V).
@@ -127,8 +128,9 @@ def train_tokenizer(
 ) -> Iterator[TokenizerStep]:
     """Train in place, one record a step.
 
-    The codebook follows the encoder by a running average instead of a gradient (van den Oord et al. 2017, appendix A.1).
-    A code that is hardly used is put where the encoder's outputs are (Dhariwal et al. 2020, section 3): else most codes die.
+    The codebook follows the encoder by a running average instead of a gradient (van den Oord et al. 2017,
+    appendix A.1). A code that is hardly used is put where the encoder's outputs are (Dhariwal et al. 2020,
+    section 3): else most codes die.
 
     Args:
         tokenizer: what to train.
@@ -143,7 +145,9 @@ def train_tokenizer(
     started = time.perf_counter()
     for step in range(config.steps):
         left = 1 - step / config.steps
-        optimizer.param_groups[0]["lr"] = config.lr * min(1.0, (step + 1) / 50, 2 * left)  # falls over the second half
+        optimizer.param_groups[0]["lr"] = config.lr * min(
+            1.0, (step + 1) / 50, 2 * left
+        )  # falls over the second half
         picked = torch.randint(len(images), (config.batch,), generator=generator)
         batch = augment(images[picked], config.strength, generator)
         vectors = tokenizer.encoder(batch * 2 - 1).permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, D)
@@ -163,7 +167,9 @@ def train_tokenizer(
                 total[dead] = places / len(book)
             book.copy_(total / share.clamp(min=1e-8)[:, None])
         quantised = book[chosen].view_as(vectors)
-        drawn = tokenizer.draw(vectors + (quantised - vectors).detach())  # straight through: the codes have no gradient
+        drawn = tokenizer.draw(
+            vectors + (quantised - vectors).detach()
+        )  # straight through: the codes have no gradient
         mse = F.mse_loss(drawn, batch)
         loss = mse + config.commitment * F.mse_loss(vectors, quantised)
         optimizer.zero_grad(set_to_none=True)

@@ -4,17 +4,19 @@ import pytest
 import torch
 
 from core.configs import TokenizerConfig
-from core.patches import PatchTokenizer, train_tokenizer
 from core.policies import LABELS, gather
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy, guided, rotary, rotate
+from core.vqvae import PatchTokenizer, train_tokenizer
 
 
 def pictures(count: int, size: int = 12) -> torch.Tensor:
     """Light squares at random places, on dark gray."""
     generator = torch.Generator().manual_seed(0)
     images = torch.full((count, 1, size, size), 0.2)
-    for image, (x, y) in zip(images, torch.randint(0, size - 4, (count, 2), generator=generator).tolist(), strict=True):
+    for image, (x, y) in zip(
+        images, torch.randint(0, size - 4, (count, 2), generator=generator).tolist(), strict=True
+    ):
         image[0, y : y + 4, x : x + 4] = 0.8
     return images
 
@@ -74,7 +76,9 @@ def test_bad_sizes_and_tokens_are_refused_in_words(trained):
 def noisy(guidance: float = 1.0, tokenizer=None) -> TransformerPolicy:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        policy = TransformerPolicy(tokenizer or PixelTokenizer(3, 4), 16, layers=2, heads=2, guidance=guidance)
+        policy = TransformerPolicy(
+            tokenizer or PixelTokenizer(3, 4), 16, layers=2, heads=2, guidance=guidance
+        )
         with torch.no_grad():
             for parameter in policy.parameters():
                 if parameter.requires_grad:
@@ -107,7 +111,9 @@ def test_no_label_is_what_an_unlabelled_policy_has_for_every_label():
     policy, tokens = noisy(), torch.zeros(10, 9, dtype=torch.int64)
     for parameter in policy.label_inputs():
         torch.nn.init.zeros_(parameter)
-    torch.testing.assert_close(policy.logits(torch.arange(10), tokens), policy.logits(torch.full((10,), LABELS), tokens))
+    torch.testing.assert_close(
+        policy.logits(torch.arange(10), tokens), policy.logits(torch.full((10,), LABELS), tokens)
+    )
 
 
 @pytest.mark.parametrize("guidance", [0.5, 11, float("nan"), None])

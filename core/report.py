@@ -1,0 +1,166 @@
+"""metrics.json: what was measured of a recipe, and the tables that are printed from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from core import checkpoints
+from core.metrics import interval
+from core.place import Place
+
+COLUMNS = {  # name: (heading, format)
+    "reward": ("reward", ".4f"),
+    "success": ("judge success", ".2%"),
+    "kl": ("KL to start", ".3f"),
+    "nll": ("NLL of real digits", ".2f"),
+    "frechet": ("Frechet", ".2f"),
+    "density": ("density", ".3f"),
+    "coverage": ("coverage", ".3f"),
+    "coherence": ("coherence", ".3f"),
+    "ink": ("ink", ".3f"),
+    "entropy": ("pixel entropy", ".3f"),
+}
+
+
+ABOUT = """\
+Written by `python -m core.report` from the `metrics.json` of each recipe, which `python -m core.evaluate`
+writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
+from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
+coverage use the judge's features: read them beside "real against real". The variance is that of one
+step's gradient estimate over the squared norm of its mean, from the same policy for all runs; "-" where
+too few batches tell that mean from zero."""
+
+
+class Report:
+    """metrics.json: what was measured before, and what is measured now."""
+
+    def __init__(self, place: Place, samples: int, seed: int, resume: bool):
+        self.path = place.folder("metrics.json")
+        judge = place.root / (place.recipe.borrows or place.recipe.name) / "judge"
+        self.about = {"recipe": place.recipe.name, "samples": samples, "seed": seed, "temperature": 1.0}
+        self.about["judge"] = fingerprint(judge)
+        self.rows: dict[str, dict] = {}
+        self.runs: dict[str, dict] = {}
+        self.before, self.resume = {"rows": [], "runs": {}}, resume
+        if self.path.is_file():
+            try:
+                found = json.loads(self.path.read_text(encoding="utf-8"))
+            except ValueError:
+                found = {}
+            if {name: found.get(name) for name in self.about} == self.about:
+                self.before = found
+
+    def known(self, row: str, weights: str) -> dict[str, dict]:
+        """What was measured before of each seed of a row whose seed 0 has these weights."""
+        for found in self.before["rows"]:
+            if found["name"] == row and found["weights"] == weights:
+                return found["seeds"]
+        return {}
+
+    def add(self, row: str, weights: str, seeds: dict[str, dict]) -> None:
+        """A row, with the means over its seeds."""
+        summary = {}
+        for name in COLUMNS:
+            values = [seed[name] for seed in seeds.values() if name in seed]
+            if values:
+                summary[name] = {"mean": sum(values) / len(values), "interval": interval(values)}
+        self.rows[row] = {"name": row, "weights": weights, "values": summary, "seeds": seeds}
+        self.write()
+
+    def write(self, done: bool = False) -> None:
+        """Until all is ``done``, what was measured before stands in for what has not been measured yet."""
+        rows, runs = self.rows, self.runs
+        if not done:
+            rows = {row["name"]: row for row in self.before["rows"]} | rows
+            runs = self.before["runs"] | runs
+        checkpoints.write_json(self.path, {**self.about, "rows": list(rows.values()), "runs": runs}, indent=1)
+
+
+def fingerprint(folder: Path) -> str:
+    """A short name for the very weights in a folder; empty where there are none."""
+    path = folder / "weights.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+
+
+def cell(value: dict | None, style: str) -> str:
+    """A mean, with the 95 % interval over seeds where there are several; "-" where nothing was measured."""
+    if value is None:
+        return "-"
+    spread = "" if value["interval"] is None else f" ± {format(value['interval'], style)}"
+    return format(value["mean"], style) + spread
+
+
+def samples_cell(found: dict) -> str:
+    """Samples that a run needed, or how many of its seeds got there."""
+    if not found["reached"]:
+        return "never"
+    missing = "" if found["reached"] == found["seeds"] else f" ({found['reached']} of {found['seeds']} seeds)"
+    return cell(found, ",.0f") + missing
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ladder(report: dict) -> str:
+    """Every row with all its figures."""
+    header = ["policy", "seeds", *(heading for heading, _ in COLUMNS.values())]
+    rows = []
+    for row in report["rows"]:
+        values = [cell(row["values"].get(name), style) for name, (_, style) in COLUMNS.items()]
+        rows.append([row["name"], str(len(row["seeds"])), *values])
+    return markdown(header, rows)
+
+
+def staircase(report: dict, task: str) -> str:
+    """What each run of a task came to, in the figures that tell them apart."""
+    figures = {"success": ".2%", "kl": ".2f", "coverage": ".3f", "frechet": ".1f"}
+    header = ["run", "what it is", "seeds", "judge success", "KL", "coverage", "Frechet", "samples to 90 %"]
+    ladder_rows = {row["name"]: row for row in report["rows"]}
+    rows = []
+    for name, run in report["runs"][task].items():
+        row = ladder_rows.get(f"{task}: {name}")
+        if row:
+            values = [cell(row["values"].get(figure), style) for figure, style in figures.items()]
+            needed = samples_cell(run["samples"]["0.9"])
+            rows.append([f"`{name}`", run["says"], str(len(row["seeds"])), *values, needed])
+    return markdown(header, rows)
+
+
+def efficiency(report: dict, task: str) -> str:
+    """Samples until the judge reads a share as asked, and how much one step's gradient scatters."""
+    runs = report["runs"][task]
+    header = ["run", "50 %", "75 %", "90 %", "95 %", "variance at the start", "variance half way"]
+    rows = []
+    for name, run in runs.items():
+        if "curves" in run:
+            scatter = [runs.get("variance", {}).get(point, {}).get(name) for point in ("start", "halfway")]
+            needed = [samples_cell(found) for found in run["samples"].values()]
+            rows.append([name, *needed, *("-" if value is None else f"{value:.1f}" for value in scatter)])
+    return markdown(header, rows)
+
+
+def text(report: dict) -> str:
+    """All tables of a recipe, in Markdown."""
+    parts = [f"## {report['recipe']}: {report['samples']:,} samples a row, temperature 1"]
+    parts.append(ladder(report))
+    for task in report["runs"]:
+        parts += [f"### {task}, step by step", staircase(report, task)]
+        parts += [f"### {task}: samples until the judge reads that share as asked", efficiency(report, task)]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Write docs/results.md from every metrics.json that ships."""
+    parts = ["# Results", ABOUT]
+    for path in sorted(checkpoints.ROOT.glob("*/metrics.json")):
+        parts.append(text(json.loads(path.read_text(encoding="utf-8"))))
+    path = checkpoints.ROOT.parent / "docs" / "results.md"
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
