@@ -85,7 +85,7 @@ class Settings:
             group=group,
             steps=requests.whole("steps", values.get("steps", usual.steps), 1, 300),
             lr=requests.number("lr", values.get("lr", usual.lr), 1e-6, 1e-2),
-            label_lr=1.0 if len(digits) == 1 else 40.0,  # one digit needs no label; ten must be told apart
+            label_lr=usual.label_lr,
             beta=requests.number("beta", values.get("beta", usual.beta), 0, 1),
             average=usual.average,
         )
