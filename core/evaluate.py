@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -61,28 +62,23 @@ def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict
     guide = place.root / "guide-8x8" / "scratch" / "reinforce"
     if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
         sevens = torch.full((samples,), 7)
-        row("guide's recipe", fingerprint(guide), lambda: yardstick.policy(load(guide), None, sevens))
+        policy = checkpoints.load_policy(guide)
+        row("guide's recipe", fingerprint(guide), lambda: yardstick.policy(policy, None, sevens))
     for task, runs in place.recipe.tasks.items():
         start = place.folder(STARTS[task])
         if not checkpoints.exists(start):
             continue
         of_start = fingerprint(start)
         for guidance in sorted({1.0} | {run.config.guidance for run in runs.values()}):
-            policy = place.start(task, guidance)
+            guided = place.start(task, guidance)
             title = f"{task}: start ({STARTS[task]})" + (f", guidance {guidance:g}" if guidance != 1 else "")
-            seeds = report.known(title, of_start) if resume else {}
-            report.add(title, of_start, seeds or {"0": yardstick.policy(policy, place.start(task), labels)})
+            row(title, of_start, partial(yardstick.policy, guided, place.start(task), labels))
         for name in tqdm(runs, desc=f"evaluate {task}"):
             measure_run(place, yardstick, report, task, name, labels)
         if STARTS[task] != "random" and f"{task}: grpo" in report.rows:
             measure_bounds(place, yardstick, report, task, labels)
     report.write(done=True)
     return json.loads(report.path.read_text(encoding="utf-8"))
-
-
-def load(folder: Path):
-    """A policy from a folder."""
-    return checkpoints.load(folder, checkpoints.POLICIES)
 
 
 def measure_run(place, yardstick, report: Report, task: str, name: str, labels: torch.Tensor) -> None:
@@ -102,21 +98,18 @@ def measure_run(place, yardstick, report: Report, task: str, name: str, labels: 
     for seed in sorted(set(folders) | set(known)):
         folder, old = folders.get(seed), known.get(seed)
         if folder is None or not checkpoints.exists(folder):
-            seeds[seed], curves[seed] = old, before.get("curves", {}).get(seed)
+            seeds[seed] = old
+            curves |= {seed: before["curves"][seed]} if seed in before.get("curves", {}) else {}
             continue
         mark = fingerprint(folder)
         if report.resume and old and old["weights"] == mark:
             seeds[seed] = old
         else:
-            reference = place.policy(STARTS[task])
-            seeds[seed] = {**yardstick.policy(load(folder), reference, asked), "weights": mark}
-        curves[seed] = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
-    kept = [name for name in ("samples", "reward", "success", "kl") if any(curves.values())]
-    curves = {
-        seed: {name: [point[name] for point in curve] for name in kept} if isinstance(curve, list) else curve
-        for seed, curve in curves.items()
-        if curve
-    }
+            policy = checkpoints.load_policy(folder)
+            seeds[seed] = {**yardstick.policy(policy, place.start(task), asked), "weights": mark}
+        curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+        kept = ("samples", "reward", "success", "kl")
+        curves[seed] = {column: [point[column] for point in curve] for column in kept}
     found = {
         "says": place.recipe.tasks[task][name].says,
         "samples": {str(level): samples_to_success(curves, level) for level in (0.5, 0.75, 0.9, 0.95)},

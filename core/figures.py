@@ -95,8 +95,16 @@ def draw_frontier(report: dict, task: str, path: Path) -> None:
     axis.axvline(-math.log(start), color=GRAY, lw=1, label="bound: all of them right, at no further price")
     for name in (name for name in report["runs"][task] if f"{task}: {name}" in rows):
         kl, success = rows[f"{task}: {name}"]["kl"], rows[f"{task}: {name}"]["success"]
-        spread = {"xerr": kl["interval"] or 0, "yerr": success["interval"] or 0}
-        axis.errorbar(kl["mean"], success["mean"], **spread, fmt="s", ms=10, color=colour(name), label=name)
+        axis.errorbar(
+            kl["mean"],
+            success["mean"],
+            xerr=kl["interval"] or 0,
+            yerr=success["interval"] or 0,
+            fmt="s",
+            ms=10,
+            color=colour(name),
+            label=name,
+        )
     axis.set(
         xlabel="KL to the start, nats per image",
         ylabel="judge success",
@@ -152,7 +160,7 @@ def beside_checkpoint(place: Place, folder: Path) -> None:
         axis.set(xlabel="samples seen", title=name)
     save_figure(figure, folder / "curve.png")
     title = f"{config['task']}/{config['run']}"
-    draw_sheet(checkpoints.load(folder, checkpoints.POLICIES), place.judge(), title, folder / "samples.png")
+    draw_sheet(checkpoints.load_policy(folder), place.judge(), title, folder / "samples.png")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class LSTMPolicy(Policy):
     gray level.
 
     The label scales and shifts what each layer and the readout receive, and sets both layers' initial states.
-    RL that has to find out what labels mean can hardly bend the network through one embedding among others.
+    RL that has to find out what labels mean can hardly bend the network through one embedding among others,
+    so a label also has an embedding for each position.
     """
 
     NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
@@ -48,8 +49,7 @@ class LSTMPolicy(Policy):
         self.layer1 = nn.LSTM(width, width)
         self.layer2 = nn.LSTM(width, width)
         self.head = nn.Linear(width, tokenizer.vocabulary)
-        # Scale and shift of both layers' inputs and of the readout's, then two layers' hidden and cell
-        # states.
+        # Scale and shift of both layers' inputs and of the readout's; both layers' hidden and cell states.
         self.label = nn.Parameter(torch.zeros(LABELS, 10, width))
         self.label_position = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))
         nn.init.normal_(self.neighbours.weight, std=0.3)
@@ -59,14 +59,10 @@ class LSTMPolicy(Policy):
         t = torch.arange(tokenizer.length)
         row, column = t // tokenizer.grid + EDGE, t % tokenizer.grid + EDGE
         places = [(row + down) * side + column + right for down, right in self.NEIGHBOURS]
-        self.register_buffer("home", row * side + column, persistent=False)  # (T,) cell of each token
-        self.register_buffer(
-            "around", torch.stack(places, 1), persistent=False
-        )  # (T, K) cells of its neighbours
-        offset = torch.arange(len(self.NEIGHBOURS)) * values
-        self.register_buffer(
-            "offset", offset, persistent=False
-        )  # (K,) first row of each neighbour's embeddings
+        # The cell of each token (T,), of its neighbours (T, K), and where their embeddings begin (K,).
+        self.register_buffer("home", row * side + column, persistent=False)
+        self.register_buffer("around", torch.stack(places, 1), persistent=False)
+        self.register_buffer("offset", torch.arange(len(self.NEIGHBOURS)) * values, persistent=False)
 
     def label_inputs(self):
         return [self.label, self.label_position]
@@ -85,9 +81,8 @@ class LSTMPolicy(Policy):
         batch, length = tokens.shape
         canvas = self._canvas(batch)
         canvas[:, self.home] = tokens
-        rows = (
-            canvas[:, self.around.T].permute(2, 0, 1) + self.offset
-        )  # (T, B, K): nothing later is looked at
+        # (T, B, K): a neighbour that comes later in raster order is edge, and nothing else is looked at.
+        rows = canvas[:, self.around.T].permute(2, 0, 1) + self.offset
         x = self.neighbours(rows.flatten(0, 1)).view(length, batch, -1) + self.position[:, None]
         x = x + self.label_position[labels].transpose(0, 1)
         input1, input2, output, state1, state2 = self._label(labels)

@@ -28,9 +28,9 @@ class Place:
         """Of a checkpoint that ships."""
         return self.root / self.recipe.name / name
 
-    def run_folder(self, task: str, name: str, seed: int) -> Path:
-        """Of a run that does not ship."""
-        return self.runs / self.recipe.name / task / name / f"seed-{seed}"
+    def run_folder(self, name: str, seed: int) -> Path:
+        """Of a checkpoint that does not ship."""
+        return self.runs / self.recipe.name / name / f"seed-{seed}"
 
     def snapshots(self, task: str, name: str) -> Path:
         """Of the policies along the training of a run's seed 0, in folders "step-K"."""
@@ -71,7 +71,7 @@ class Place:
         yield 0, self.start(task, checkpoints.read_config(end)["config"]["guidance"])
         snapshots = self.snapshots(task, name).glob("step-*")
         for folder in [*sorted(snapshots, key=lambda path: int(path.name.removeprefix("step-"))), end]:
-            yield checkpoints.read_config(folder)["samples"], checkpoints.load(folder, checkpoints.POLICIES)
+            yield checkpoints.read_config(folder)["samples"], checkpoints.load_policy(folder)
 
     def classifier(self):
         return checkpoints.load_classifier(self.recipe.borrows or self.recipe.name, self.root)

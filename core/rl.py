@@ -34,7 +34,7 @@ class RLStep:
     samples: int  # seen so far, this step's included
     seconds: float  # since the start
     reward: float
-    terms: dict[str, float]  # each reward term, paid or not
+    terms: dict[str, float]  # each reward term that is paid
     success: float  # share that the judge reads as their label
     kl: float  # to the reference, exact over each token's values
     kl_k3: float  # the same, estimated from the sampled tokens alone
@@ -122,7 +122,7 @@ def train(
                 advantages=advantages,
             )
     finally:
-        average.put_into(policy)
+        average.keep()
 
 
 def make_batch(
@@ -195,7 +195,6 @@ class WeightAverage:
         torch._foreach_lerp_(self.average, self.trained, weight)
 
     @torch.no_grad()
-    def put_into(self, policy: Policy) -> None:
-        parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-        for parameter, kept in zip(parameters, self.average, strict=True):
-            parameter.copy_(kept)
+    def keep(self) -> None:
+        """Leave the policy with its average."""
+        torch._foreach_copy_(self.trained, self.average)

@@ -21,13 +21,8 @@ WALL = 10  # samples a label in a sheet
 def draw_sheet(policy, judge, title: str, path: Path, seed: int = 0) -> None:
     """A hundred samples, ten a label; what the judge reads as another digit stands in a frame."""
     labels = torch.arange(10).repeat_interleave(WALL)
-    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(seed))
-    images = policy.tokenizer.decode(rollout.tokens)
-    reads = predict(judge, images).argmax(1)
     figure, axes = plt.subplots(10, WALL, figsize=(8, 8.4), layout="constrained")
-    for axis, image, read, label in zip(axes.flat, images, reads, labels, strict=True):
-        _picture(axis, image, failed=bool(read != label))
-    right = int((reads == labels).sum())
+    right = _samples(axes.flat, policy, judge, labels, seed)
     figure.suptitle(f"{title}: the judge reads {right} of {len(labels)} as asked")
     save_figure(figure, path)
 
@@ -40,12 +35,7 @@ def draw_steps(place: Place, task: str, name: str, path: Path) -> None:
         len(points), 10, figsize=(9, 0.95 * len(points)), layout="constrained", squeeze=False
     )
     for row, (samples, policy) in zip(axes, points, strict=True):
-        rollout = policy.sample(labels, generator=torch.Generator().manual_seed(3))
-        images = policy.tokenizer.decode(rollout.tokens)
-        for axis, image, read, label in zip(
-            row, images, predict(judge, images).argmax(1), labels, strict=True
-        ):
-            _picture(axis, image, failed=bool(read != label))
+        _samples(row, policy, judge, labels, seed=3)
         row[0].set_ylabel(f"{samples:,}", rotation=0, ha="right", va="center")
     figure.suptitle(f"{task}/{name}, after so many samples")
     save_figure(figure, path)
@@ -67,6 +57,16 @@ def draw_rewards(place: Place, task: str, path: Path) -> None:
             axis.set_title(f"{labels[i]}: {values[i]:.2f}", fontsize=10)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     save_figure(figure, path)
+
+
+def _samples(axes, policy, judge, labels: torch.Tensor, seed: int) -> int:
+    """Draw a sample a label; returns how many the judge reads as asked."""
+    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(seed))
+    images = policy.tokenizer.decode(rollout.tokens)
+    failed = predict(judge, images).argmax(1) != labels
+    for axis, image, wrong in zip(axes, images, failed.tolist(), strict=True):
+        _picture(axis, image, failed=wrong)
+    return len(labels) - int(failed.sum())
 
 
 def _picture(axis, image: torch.Tensor, failed: bool) -> None:

@@ -55,10 +55,8 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     """Train the patch tokenizer; the judge, trained before it, says how well digits survive it."""
     fit, judge = prepare(place.recipe), place.judge()
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
-    images, (test_images, test_labels) = (
-        fit(load_mnist(True, place.data_root)[0]),
-        load_mnist(False, place.data_root),
-    )
+    images = fit(load_mnist(True, place.data_root)[0])
+    test_images, test_labels = load_mnist(False, place.data_root)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = checkpoints.build("tokenizer", shape)
@@ -66,11 +64,8 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     for record in train_tokenizer(tokenizer, images, config, torch.Generator().manual_seed(seed)):
         if record.step % 20 == 0:
             curve.append(rounded(record))
-        yield (
-            record.step + 1,
-            config.steps,
-            f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use",
-        )
+        note = f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
+        yield record.step + 1, config.steps, note
     test_images = fit(test_images)
     tokens = torch.cat([tokenizer.encode(part) for part in test_images.split(500)])
     drawn = torch.cat([tokenizer.decode(part) for part in tokens.split(500)])
@@ -179,7 +174,7 @@ def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path,
     for seed in range(seeds):
         for task, runs in recipe.tasks.items():
             for name, run in runs.items():
-                folder = place.run_folder(task, name, seed) if seed else place.folder(f"{task}/{name}")
+                folder = place.run_folder(f"{task}/{name}", seed) if seed else place.folder(f"{task}/{name}")
                 title = f"{task}/{name}" + f" seed {seed}" * (seed > 0)
                 add(title, folder, rl_stage(place, task, name, run, seed, folder, snapshots=seed == 0))
     return work

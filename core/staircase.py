@@ -66,7 +66,7 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
     halfway = place.snapshots(task, "grpo") / f"step-{config.steps // 2}"
     if checkpoints.exists(halfway):
-        policy = checkpoints.load(halfway, checkpoints.POLICIES)
+        policy = checkpoints.load_policy(halfway)
         found["halfway"] = relative_variance(place, policy, reference, runs)
     return found
 
@@ -80,9 +80,9 @@ def relative_variance(
     sums = {name: [0.0, 0.0] for name in runs}  # of the gradients, and of their squared norms
     past: list[float] = []
     generator = torch.Generator().manual_seed(0)
+    config = next(iter(runs.values())).config
+    labels = torch.tensor(config.digits).repeat_interleave(config.group)
     for _ in range(BATCHES + 1):
-        config = next(iter(runs.values())).config
-        labels = torch.tensor(config.digits).repeat_interleave(config.group)
         rollout = policy.sample(labels, config.temperature, generator)
         images = policy.tokenizer.decode(rollout.tokens)
         reward = rewards.total(rewards.terms(images, labels, rollout.tokens)).view(len(config.digits), -1)

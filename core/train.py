@@ -148,18 +148,17 @@ def check_writable(folder: Path) -> None:
 
 def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.Progress]]:
     """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
-    recipe = place.recipe
     if what == "all":
         return stages.every_stage(place, options.seeds, options.resume)
     if options.ship and options.seed != 0:
         raise ValueError("--ship ships seed 0 alone; leave out --ship or --seed.")
-    name = {"pretrain": getattr(options, "start", "")}.get(what, what)
-    if isinstance(options, RunOptions):
+    name = what
+    if isinstance(options, PretrainOptions):
+        name = options.start
+    elif isinstance(options, RunOptions):
         name = f"{options.task}/{what}"
-    folder = place.runs / recipe.name / name / f"seed-{options.seed}"
-    if options.ship:
-        folder = place.folder(name)
-    folder = options.out or folder
+    usual = place.folder(name) if options.ship else place.run_folder(name, options.seed)
+    folder = options.out or usual
     if what in ("classifier", "judge"):
         return [(what, folder, stages.classifier_stage(place, what, options.config, options.seed, folder))]
     if what == "tokenizer":
