@@ -37,7 +37,10 @@ class Place:
         return self.runs / self.recipe.name / task / name / "snapshots"
 
     def require(self, *names: str) -> None:
-        """Raise CheckpointError, with the command that mends it, unless the named checkpoints are there."""
+        """Raise CheckpointError, with the command that mends it, unless the named checkpoints are there.
+
+        The untrained policy is made on the spot: it takes no training.
+        """
         makes = {"unlabelled": "pretrain --start unlabelled", "labelled": "pretrain --start labelled"}
         for name in names:
             borrowed = self.recipe.borrows if name in ("classifier", "judge") else ""

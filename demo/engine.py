@@ -165,19 +165,24 @@ class Engine:
             recipe, policy, digit, temperature, seed, count
         )
         with self.turn():
-            models = self.models(recipe)
-            from demo import payloads
+            samples = self.models(recipe).draw(policy, digit, temperature, seed, count)
+            return self._drawn(recipe, policy, digit, temperature, seed, samples)
 
-            samples = models.draw(policy, digit, temperature, seed, count)
-            request = {
-                "recipe": recipe,
-                "policy": policy,
-                "digit": digit,
-                "temperature": temperature,
-                "seed": seed,
-            }
-            size = samples.images.shape[-1]
-            return {**request, "count": count, "size": size, **self.look(policy), **payloads.grid_of(samples)}
+    def _drawn(self, recipe, policy, digit, temperature, seed, samples) -> dict[str, Any]:
+        """The request for samples, and the samples."""
+        from demo import payloads
+
+        return {
+            "recipe": recipe,
+            "policy": policy,
+            "digit": digit,
+            "temperature": temperature,
+            "seed": seed,
+            "count": len(samples.images),
+            "size": samples.images.shape[-1],
+            **self.look(policy),
+            **payloads.grid_of(samples),
+        }
 
     def look(self, policy: str) -> dict[str, str]:
         """The title and the colour of a policy."""
@@ -322,27 +327,14 @@ class Engine:
         )
         with self.turn():
             models = self.models(recipe)
-            from demo import payloads, studies
+            from demo import studies
 
             tokenizer = models.policy("random").tokenizer
             rows = requests.whole("rows", rows, 0, tokenizer.grid)
             image = studies.fitted(models, requests.picture(picture, tokenizer.size))
             prefix = tokenizer.encode(image)[0, : rows * tokenizer.grid]
             samples = models.draw(policy, digit, temperature, seed, count, prefix)
-            request = {
-                "recipe": recipe,
-                "policy": policy,
-                "digit": digit,
-                "temperature": temperature,
-                "seed": seed,
-            }
-            found = {
-                **request,
-                "count": count,
-                "size": tokenizer.size,
-                **self.look(policy),
-                **payloads.grid_of(samples),
-            }
+            found = self._drawn(recipe, policy, digit, temperature, seed, samples)
             return {**found, "rows": rows, "given": rows * tokenizer.grid}
 
     def tape(self, tab: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import checkpoints, load_policy
+from core import checkpoints, figures, load_policy
 from core.policies import gather
 from core.recipes import ONE_DIGIT
 from demo import record, training
-from demo.engine import Engine
+from demo.engine import COLOURS, Engine
 from demo.payloads import wilson
 from demo.requests import RequestError
 
@@ -309,6 +309,7 @@ def test_bad_settings_are_refused_in_words(engine, settings, words):
 def test_every_policy_has_a_title_and_a_colour(engine, recipe):
     looks = {name: engine.look(name) for name in engine.policies(recipe)}
     assert len({look["title"] for look in looks.values()}) == len(looks)
+    assert figures.COLOURS.items() <= COLOURS.items()  # a run has one colour, on the page and in the figures
     assert looks["steer/grpo"] == {"title": "Steer · GRPO", "colour": "#009E73"}
 
 
