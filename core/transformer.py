@@ -1,9 +1,9 @@
 """A Llama-style transformer policy (Touvron et al. 2023; LlamaGen, Sun et al. 2024, for pictures), small
-enough to read.
+enough to read: RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling.
 
-RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling. The rotary angles carry row
-and column, half of each head's dimensions for each, because a picture's neighbours are near in two
-directions.
+The rotary angles carry row and column, half of each head's dimensions for each, because a picture's
+neighbours are near in two directions. Scoring runs ``Block`` over whole sequences; sampling has the same
+equations written out for one token at a time, and tests/test_policies.py shows that the two agree.
 
 Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and
 Xie 2023): RL that has to find out what labels mean can hardly bend the network through one token. And
@@ -58,29 +58,28 @@ class Block(nn.Module):
         for layer in (self.out, self.down):  # a deep sum should start small (Radford et al. 2019)
             nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
 
-    def forward(self, x, rotation, modulation, cache=None, t=0):
-        """The block over whole sequences, or over one token at a time.
+    def forward(self, x, rotation, modulation):
+        """The block over whole sequences; ``TransformerPolicy._generate`` has it token by token.
 
         Args:
-            x: (B, T, width), or (B, 1, width) with a cache.
-            rotation: cosines and sines of those T positions, or of position t.
-            modulation: (4, B, 1, width), scale and shift of both halves' inputs.
-            cache: (2, B, heads, T, size) keys and values of the positions before t; gets those of t as well.
+            x: (B, T, width).
+            rotation: ``rotary``'s cosines and sines, each (T, size).
+            modulation: (4, B, 1, width), scale and shift of what attention reads, then of what SwiGLU reads.
         """
         scale1, shift1, scale2, shift2 = modulation
         batch, length, width = x.shape
         qkv = self.qkv(torch.addcmul(shift1, F.rms_norm(x, (width,), None, EPS), scale1))
         query, key, value = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key = rotate(query, *rotation), rotate(key, *rotation)  # each (B, heads, T, size)
-        if cache is not None:
-            cache[0, :, :, t], cache[1, :, :, t] = key[:, :, 0], value[:, :, 0]
-            key, value = cache[:, :, :, : t + 1]
-        seen = F.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
-        gate, up = self.gate_up(torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)).chunk(
-            2, -1
-        )
+        read = torch.addcmul(shift2, F.rms_norm(x, (width,), None, EPS), scale2)
+        gate, up = self.gate_up(read).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
+
+    def matrices(self) -> list[torch.Tensor]:
+        """What a row of features is multiplied by, in the order of use."""
+        return [layer.weight.t() for layer in (self.qkv, self.out, self.gate_up, self.down)]
 
 
 class TransformerPolicy(Policy):
@@ -123,8 +122,7 @@ class TransformerPolicy(Policy):
         return [self.label, self.modulation]
 
     def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) labels to what enters at the start, (B, 1, width), and at every block, (layers, 4, B, 1,
-        width).
+        """(B,) labels to what enters at the start, (B, width), and at every block, (layers, 4, B, width).
 
         Label 10 is none: nothing is added, as for every label of a policy whose label inputs are zero.
         """
@@ -133,35 +131,58 @@ class TransformerPolicy(Policy):
         modulation = self.modulation[index] * known[:, None]
         modulation = modulation.view(-1, *self.norms.shape) + self.norms  # (B, layers, 4, width)
         start = self.start + self.label[index] * known[:, None]
-        return start[:, None], modulation.permute(1, 2, 0, 3)[:, :, :, None]
+        return start, modulation.permute(1, 2, 0, 3)
 
     def _logits(self, labels, tokens):
         if self.guidance != 1:
             labels, tokens = with_and_without(labels), tokens.repeat(2, 1)
         start, modulation = self._label(labels)
-        x = torch.cat([start, self.embedding(tokens[:, :-1])], 1)
-        for block, own in zip(self.blocks, modulation, strict=True):
+        x = torch.cat([start[:, None], self.embedding(tokens[:, :-1])], 1)
+        for block, own in zip(self.blocks, modulation[:, :, :, None], strict=True):
             x = block(x, (self.cosine, self.sine), own)
         logits = self.head(self.norm(x))
         return logits if self.guidance == 1 else guided(logits, self.guidance)
 
     def _generate(self, labels, noise, prefix):
-        length, batch, _ = noise.shape
-        tokens = torch.empty(batch, length, dtype=torch.int64, device=labels.device)
-        logits = torch.empty_like(noise)
+        """The blocks written out for one token at a time, over a cache of earlier keys and values.
+
+        At batch 1 the number of operations takes the time, not the arithmetic. So features are (B, width)
+        rows, and there is no call of a module in here.
+        """
+        logits, tokens = torch.empty_like(noise), []
         both = labels if self.guidance == 1 else with_and_without(labels)
         x, modulation = self._label(both)
+        batch, width = x.shape
         heads = self.blocks[0].heads
-        caches = x.new_empty(len(self.blocks), 2, len(both), heads, length, x.shape[-1] // heads)
-        for t in range(length):
-            rotation = (self.cosine[t], self.sine[t])
-            for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
-                x = block(x, rotation, own, cache, t)
-            found = self.head(self.norm(x[:, 0]))
-            logits[t] = found if self.guidance == 1 else guided(found, self.guidance)
-            tokens[:, t] = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            x = self.embedding(tokens[:, t].repeat(len(both) // batch))[:, None]
-        return tokens, logits.transpose(0, 1)
+        caches = x.new_empty(len(self.blocks), 2, batch, heads, len(noise), width // heads)
+        # F.rms_norm(x) is root * x / norm(x); the root goes into what scales it anyway.
+        root = width**0.5
+        floor = x.new_tensor(root * EPS**0.5)
+
+        def norm(x):
+            return torch.hypot(torch.linalg.vector_norm(x, dim=1, keepdim=True), floor)
+
+        modulation[:, ::2] *= root
+        scale, head, embedding = self.norm.weight * root, self.head.weight.t(), self.embedding.weight
+        layers = []
+        for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
+            layers.append((*block.matrices(), *own, *cache))
+        for t, rotation in enumerate(zip(self.cosine, self.sine, strict=True)):
+            for to_qkv, to_out, to_gate_up, to_down, scale1, shift1, scale2, shift2, keys, values in layers:
+                qkv = (torch.addcmul(shift1, x / norm(x), scale1) @ to_qkv).view(batch, 3 * heads, -1)
+                qk = rotate(qkv[:, : 2 * heads], *rotation)
+                keys[:, :, t], values[:, :, t] = qk[:, heads:], qkv[:, 2 * heads :]
+                query = qk[:, :heads, None]
+                seen = F.scaled_dot_product_attention(query, keys[:, :, : t + 1], values[:, :, : t + 1])
+                x = torch.addmm(x, seen.view(batch, width), to_out)
+                gate, up = (torch.addcmul(shift2, x / norm(x), scale2) @ to_gate_up).chunk(2, 1)
+                x = torch.addmm(x, F.silu(gate) * up, to_down)
+            found = (x / norm(x) * scale) @ head
+            found = found if self.guidance == 1 else guided(found, self.guidance)
+            logits[t] = found
+            tokens.append(prefix[:, t] if t < prefix.shape[1] else (found + noise[t]).argmax(1))
+            x = embedding[tokens[t] if self.guidance == 1 else tokens[t].repeat(2)]
+        return torch.stack(tokens, 1), logits.transpose(0, 1)
 
 
 def with_and_without(labels: torch.Tensor) -> torch.Tensor:
