@@ -9,10 +9,10 @@ or with --resume of weights that have not changed, is kept.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,25 +21,20 @@ from tqdm import tqdm
 
 from core import checkpoints
 from core.bestofn import best_of_n_kl, best_of_n_success
-from core.checkpoints import CheckpointError
 from core.classifiers import predict
-from core.data import DataError
-from core.place import RUNS, Place
-from core.recipes import STARTS, find_recipe
+from core.place import Place, Where, exit_code
+from core.policies import Policy
+from core.recipes import STARTS
 from core.report import Report, fingerprint, text
-from core.staircase import along_training, gradient_variance, samples_to_success
-from core.yardstick import SEED, Yardstick, draw
+from core.yardstick import Yardstick, draw, gradient_variance, samples_to_success
 
 SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Where):
     """Measures every checkpoint of a recipe."""
 
-    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28 or tiny-4x4
-    checkpoints: Path = checkpoints.ROOT  # where the checkpoints are, and metrics.json will be
-    runs: Path = RUNS  # where further seeds and snapshots are
     data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     samples: int = SAMPLES  # samples a row
     resume: bool = False  # measure again only what has changed
@@ -48,116 +43,123 @@ class Options:
 def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
     """Measure every checkpoint of a recipe that is there; write and return its metrics.json."""
     place.require("judge", "classifier")
-    yardstick, report = Yardstick(place), Report(place, samples, SEED, resume)
+    yardstick, report = Yardstick(place), Report(place, samples, resume)
     labels = torch.arange(10).repeat_interleave(samples // 10)
-
-    def row(name: str, weights: str, measure) -> None:
-        seeds = report.known(name, weights) if resume else {}
-        report.add(name, weights, seeds or {"0": measure()})
-
-    row("real against real", "", lambda: yardstick.real_digits(samples))
+    report.measure("real against real", "", lambda: yardstick.real_digits(samples))
     if place.recipe.tokenizer is not None:
-        row("real, through the tokenizer", fingerprint(place.folder("tokenizer")), yardstick.reconstructed)
-    row("random pixels", "", lambda: yardstick.noise(samples))
+        weights = fingerprint(place.folder("tokenizer"))
+        report.measure("real, through the tokenizer", weights, yardstick.reconstructed)
+    report.measure("random pixels", "", lambda: yardstick.noise(samples))
     guide = place.root / "guide-8x8" / "scratch" / "reinforce"
     if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-        sevens = torch.full((samples,), 7)
-        policy = checkpoints.load_policy(guide)
-        row("guide's recipe", fingerprint(guide), lambda: yardstick.policy(policy, None, sevens))
-    for task, runs in place.recipe.tasks.items():
-        start = place.folder(STARTS[task])
-        if not checkpoints.exists(start):
-            continue
-        of_start = fingerprint(start)
-        for guidance in sorted({1.0} | {run.config.guidance for run in runs.values()}):
-            guided = place.start(task, guidance)
-            title = f"{task}: start ({STARTS[task]})" + (f", guidance {guidance:g}" if guidance != 1 else "")
-            row(title, of_start, partial(yardstick.policy, guided, place.start(task), labels))
-        for name in tqdm(runs, desc=f"evaluate {task}"):
-            measure_run(place, yardstick, report, task, name, labels)
-        if STARTS[task] != "random" and f"{task}: grpo" in report.rows:
-            measure_bounds(place, yardstick, report, task, labels)
+        policy, sevens = checkpoints.load_policy(guide), torch.full((samples,), 7)
+        report.measure(
+            "guide's recipe",
+            fingerprint(guide),
+            lambda: yardstick.pictures(draw(policy, None, sevens)[0], sevens),
+        )
+    for task in place.recipe.tasks:
+        if checkpoints.exists(place.folder(STARTS[task])):
+            measure_task(place, yardstick, report, task, labels)
     report.write(done=True)
     return json.loads(report.path.read_text(encoding="utf-8"))
 
 
-def measure_run(place, yardstick, report: Report, task: str, name: str, labels: torch.Tensor) -> None:
-    """The rows of a run's seeds, and what its training looked like."""
-    folders = {"0": place.folder(f"{task}/{name}")}
-    for path in sorted((place.runs / place.recipe.name / task / name).glob("seed-*")):
-        if path.name != "seed-0":
-            folders[path.name.removeprefix("seed-")] = path
-    if not checkpoints.exists(folders["0"]):
+def measure_task(place: Place, yardstick: Yardstick, report: Report, task: str, labels: torch.Tensor) -> None:
+    """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
+    runs, start = place.recipe.tasks[task], place.start(task)
+    weights, title = fingerprint(place.folder(STARTS[task])), f"{task}: start ({STARTS[task]})"
+
+    @functools.cache
+    def pool() -> torch.Tensor:
+        """The start's samples, drawn once for its row and for best-of-N."""
+        return draw(start, None, labels)[0]
+
+    def plain() -> dict[str, float]:
+        return {**yardstick.pictures(pool(), labels), "kl": 0.0, "nll": yardstick.nll(start)}
+
+    report.measure(title, weights, plain)
+    for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
+        guided = functools.partial(yardstick.policy, place.start(task, guidance), start, labels)
+        report.measure(f"{title}, guidance {guidance:g}", weights, guided)
+    for name in tqdm(runs, desc=f"evaluate {task}"):
+        if checkpoints.exists(place.folder(f"{task}/{name}")):
+            measure_run(place, yardstick, report, task, name, start, labels)
+    if STARTS[task] == "random" or f"{task}: grpo" not in report.rows:
         return
-    row, weights = f"{task}: {name}", fingerprint(folders["0"])
-    known = report.known(row, weights)
-    before = report.before["runs"].get(task, {}).get(name, {})
-    config = checkpoints.read_config(folders["0"])["config"]
-    asked = labels[torch.isin(labels, torch.tensor(config["digits"]))]
-    seeds, curves = {}, {}
-    for seed in sorted(set(folders) | set(known)):
-        folder, old = folders.get(seed), known.get(seed)
-        if folder is None or not checkpoints.exists(folder):
-            seeds[seed] = old
-            curves |= {seed: before["curves"][seed]} if seed in before.get("curves", {}) else {}
-            continue
-        mark = fingerprint(folder)
-        if report.resume and old and old["weights"] == mark:
-            seeds[seed] = old
-        else:
-            policy = checkpoints.load_policy(folder)
-            seeds[seed] = {**yardstick.policy(policy, place.start(task), asked), "weights": mark}
-        curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
-        kept = ("samples", "reward", "success", "kl")
-        curves[seed] = {column: [point[column] for point in curve] for column in kept}
-    found = {
-        "says": place.recipe.tasks[task][name].says,
-        "samples": {str(level): samples_to_success(curves, level) for level in (0.5, 0.75, 0.9, 0.95)},
-        "along": before.get("along", []) if known else [],
-        "curves": curves,
-    }
-    if place.snapshots(task, name).is_dir() and not (report.resume and found["along"]):
-        found["along"] = along_training(place, yardstick, task, name)
-    report.runs.setdefault(task, {})[name] = found
-    report.add(row, weights, seeds)
-
-
-def measure_bounds(place, yardstick: Yardstick, report: Report, task: str, labels: torch.Tensor) -> None:
-    """What GRPO is compared with: best-of-N from its start, and how much each gradient scatters."""
-    start = place.start(task)
-    images, _ = draw(start, None, labels)
-    beliefs, reads = predict(yardstick.classifier, images), predict(yardstick.judge, images).argmax(1)
-
-    def best_of_n(kl: float) -> dict[str, float]:
-        """Averaged over labels. A label's pool is its own samples, or all if the start ignores labels."""
-        successes = []
-        for label in range(10):
-            pool = labels >= 0 if start.ignores_labels() else labels == label
-            successes.append(best_of_n_success(beliefs[pool, label], reads[pool] == label, kl))
-        return {"success": sum(successes) / 10, "kl": kl}
-
-    price = report.rows[f"{task}: grpo"]["values"]["kl"]["mean"]
+    beliefs, reads = predict(yardstick.classifier, pool()), predict(yardstick.judge, pool()).argmax(1)
+    best_of_n = functools.partial(best_of_n_row, beliefs, reads, labels, start.ignores_labels())
+    price = report.mean(f"{task}: grpo", "kl")
     report.add(f"{task}: best-of-N at the KL of grpo", "", {"0": best_of_n(price)})
     line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
-    known = report.before["runs"].get(task, {}).get("variance", {})
-    variance = known if report.resume and "halfway" in known else {**known, **gradient_variance(place, task)}
+    variance = report.before["runs"].get(task, {}).get("variance", {})
+    if not (report.resume and "halfway" in variance):
+        variance = {**variance, **gradient_variance(place, task)}
     report.runs[task] |= {"best-of-N": line, "variance": variance}
 
 
+def measure_run(
+    place: Place,
+    yardstick: Yardstick,
+    report: Report,
+    task: str,
+    name: str,
+    start: Policy,
+    labels: torch.Tensor,
+) -> None:
+    """The row of a run, over its seeds, and what its training looked like."""
+    folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
+    weights, config = fingerprint(folder), checkpoints.read_config(folder)["config"]
+    asked = labels[torch.isin(labels, torch.tensor(config["digits"]))]
+    seeds = dict(report.known(row, weights))
+    before = report.before["runs"].get(task, {}).get(name, {}) if seeds else {}
+    curves = dict(before.get("curves", {}))
+    for seed, path in place.seeds(task, name).items():
+        mark = fingerprint(path)
+        if not (report.resume and seeds.get(seed, {}).get("weights") == mark):
+            values = yardstick.policy(checkpoints.load_policy(path), start, asked)
+            seeds[seed] = {**values, "weights": mark}
+        curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
+        kept = ("samples", "reward", "success", "kl")
+        curves[seed] = {column: [point[column] for point in curve] for column in kept}
+    along = before.get("along", [])
+    if place.snapshots(task, name).is_dir() and not (report.resume and along):
+        along = yardstick.along_training(task, name)
+    before_rl = report.mean(f"{task}: start ({STARTS[task]})", "success")
+    levels = (0.5, 0.75, 0.9, 0.95)
+    report.runs.setdefault(task, {})[name] = {
+        "says": place.recipe.tasks[task][name].says,
+        "samples": {str(level): samples_to_success(curves, level, before_rl) for level in levels},
+        "along": along,
+        "curves": curves,
+    }
+    report.add(row, weights, seeds)
+
+
+def best_of_n_row(
+    beliefs: torch.Tensor, reads: torch.Tensor, labels: torch.Tensor, mixed: bool, kl: float
+) -> dict[str, float]:
+    """Success of best-of-N at a price in nats, averaged over labels.
+
+    Args:
+        beliefs: (N, 10) of the classifier. reads: (N,) of the judge. labels: (N,) of the same samples.
+        mixed: a label picks from all samples, because the policy ignores labels; else from its own.
+    """
+    successes = []
+    for label in range(10):
+        pool = (labels == label) | mixed
+        successes.append(best_of_n_success(beliefs[pool, label], reads[pool] == label, kl))
+    return {"success": sum(successes) / 10, "kl": kl}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    try:
+    def work() -> None:
         options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
         if options.samples < 100 or options.samples % 10:
             raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
-        place = Place(find_recipe(options.recipe), options.checkpoints, options.runs, options.data_root)
-        print(text(evaluate(place, options.samples, options.resume)))
-    except KeyboardInterrupt:
-        print("stopped; what was measured so far is kept.", file=sys.stderr)
-        return 130
-    except (ValueError, DataError, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    return 0
+        print(text(evaluate(options.place(options.data_root), options.samples, options.resume)))
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""Where the checkpoints of a recipe are, and what is in them."""
+"""Where the checkpoints of a recipe are, and what every command has in common."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from core import checkpoints
-from core.data import resize
-from core.recipes import STARTS, Recipe
+from core.checkpoints import CheckpointError
+from core.data import DataError, resize
+from core.policies import Policy
+from core.recipes import STARTS, Recipe, find_recipe
 from core.tokenizers import PixelTokenizer
 
 RUNS = Path("runs")  # what is trained without being shipped
@@ -20,8 +24,8 @@ class Place:
     """Where a recipe's checkpoints are."""
 
     recipe: Recipe
-    root: Path = checkpoints.ROOT
-    runs: Path = RUNS
+    root: Path = checkpoints.ROOT  # of what ships
+    runs: Path = RUNS  # of what does not ship
     data_root: Path | None = None  # of MNIST
 
     def folder(self, name: str) -> Path:
@@ -31,6 +35,13 @@ class Place:
     def run_folder(self, name: str, seed: int) -> Path:
         """Of a checkpoint that does not ship."""
         return self.runs / self.recipe.name / name / f"seed-{seed}"
+
+    def seeds(self, task: str, name: str) -> dict[str, Path]:
+        """The folders of a run by seed: seed 0 ships, the others do not."""
+        others = sorted(self.run_folder(f"{task}/{name}", 0).parent.glob("seed-*"))
+        found = {"0": self.folder(f"{task}/{name}")}
+        found |= {path.name.removeprefix("seed-"): path for path in others if path.name != "seed-0"}
+        return {seed: path for seed, path in found.items() if checkpoints.exists(path)}
 
     def snapshots(self, task: str, name: str) -> Path:
         """Of the policies along the training of a run's seed 0, in folders "step-K"."""
@@ -43,32 +54,29 @@ class Place:
         """
         makes = {"unlabelled": "pretrain --start unlabelled", "labelled": "pretrain --start labelled"}
         for name in names:
-            borrowed = self.recipe.borrows if name in ("classifier", "judge") else ""
-            recipe = borrowed or self.recipe.name
+            recipe = self.judged_by if name in ("classifier", "judge") else self.recipe.name
             if name == "random" and not checkpoints.exists(self.folder(name)):
                 self.require(*["tokenizer"] if self.recipe.tokenizer else [])
-                self.save_random(0)
+                self.save_random()
             if not checkpoints.exists(self.root / recipe / name):
                 command = f"python -m core.train {makes.get(name, name)} --recipe {recipe} --ship"
-                raise checkpoints.CheckpointError(
-                    f"{self.root / recipe / name} is missing; to make it: {command}"
-                )
+                raise CheckpointError(f"{self.root / recipe / name} is missing; to make it: {command}")
 
-    def policy(self, name: str):
+    def policy(self, name: str) -> Policy:
         return checkpoints.load_policy(f"{self.recipe.name}/{name}", self.root)
 
-    def start(self, task: str, guidance: float = 1.0):
+    def start(self, task: str, guidance: float = 1.0) -> Policy:
         """The policy that a task's RL starts from, with guidance as part of its distribution."""
         policy = self.policy(STARTS[task])
         if guidance != 1:
             if self.recipe.kind != "transformer":
                 raise ValueError(
-                    f"guidance is {guidance}; the policy of {self.recipe.name} knows only 1, which is none."
+                    f"guidance is {guidance}; the policy of {self.recipe.name} knows only 1: none."
                 )
             policy.guidance = guidance
         return policy
 
-    def along(self, task: str, name: str):
+    def along(self, task: str, name: str) -> Iterator[tuple[int, Policy]]:
         """(samples seen, policy) along the training of a run's seed 0: start, snapshots, end."""
         end = self.folder(f"{task}/{name}")
         yield 0, self.start(task, checkpoints.read_config(end)["config"]["guidance"])
@@ -76,13 +84,23 @@ class Place:
         for folder in [*sorted(snapshots, key=lambda path: int(path.name.removeprefix("step-"))), end]:
             yield checkpoints.read_config(folder)["samples"], checkpoints.load_policy(folder)
 
+    @property
+    def judged_by(self) -> str:
+        """The recipe whose classifier and judge are used."""
+        return self.recipe.borrows or self.recipe.name
+
     def classifier(self):
-        return checkpoints.load_classifier(self.recipe.borrows or self.recipe.name, self.root)
+        return checkpoints.load_classifier(self.judged_by, self.root)
 
     def judge(self):
-        return checkpoints.load_judge(self.recipe.borrows or self.recipe.name, self.root)
+        return checkpoints.load_judge(self.judged_by, self.root)
 
-    def new_policy(self, seed: int):
+    @property
+    def shape(self) -> dict[str, float]:
+        """The numbers that a policy is built from."""
+        return {**self.recipe.tokenizer_shape, **self.recipe.shape}
+
+    def new_policy(self, seed: int) -> Policy:
         """An untrained policy; the seed decides its weights and leaves the global generator as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -92,20 +110,40 @@ class Place:
             policy.tokenizer.load_state_dict(tokenizer.state_dict())
         return policy
 
-    def save_random(self, seed: int) -> None:
+    def save_random(self) -> None:
         """Save the untrained policy that every pretraining and the scratch task start from."""
-        about = {"recipe": self.recipe.name, "seed": seed}
-        checkpoints.save(self.folder("random"), self.new_policy(seed), self.recipe.kind, self.shape, about)
-
-    @property
-    def shape(self) -> dict[str, float]:
-        """The numbers that a policy is built from."""
-        return {**self.recipe.tokenizer_shape, **self.recipe.shape}
+        about = {"recipe": self.recipe.name, "seed": 0}
+        checkpoints.save(self.folder("random"), self.new_policy(0), self.recipe.kind, self.shape, about)
 
 
-def prepare(recipe: Recipe):
+def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:
     """From MNIST's pictures to the recipe's: resized and, if tokens are pixels, rounded to grays."""
     if recipe.tokenizer is not None:
         return lambda images: resize(images, recipe.size)
     pixels = PixelTokenizer(recipe.size, recipe.levels)
     return lambda images: pixels.decode(pixels.encode(resize(images, recipe.size)))
+
+
+@dataclass(frozen=True)
+class Where:
+    """The options of every command."""
+
+    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
+    checkpoints: Path = checkpoints.ROOT  # where what ships is
+    runs: Path = RUNS  # where what does not ship is
+
+    def place(self, data_root: Path | None = None) -> Place:
+        return Place(find_recipe(self.recipe), self.checkpoints, self.runs, data_root)
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do a command's work. What it cannot do it says in a sentence: 2 for a wrong word, 1 for a file."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, nothing half-written is left.", file=sys.stderr)
+        return 130
+    except (ValueError, DataError, CheckpointError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from core import checkpoints
 from core.metrics import interval
 from core.place import Place
+from core.yardstick import SEED
 
 COLUMNS = {  # name: (heading, format)
     "reward": ("reward", ".4f"),
@@ -29,27 +31,27 @@ Written by `python -m core.report` from the `metrics.json` of each recipe, which
 writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
 from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
 coverage use the judge's features: read them beside "real against real". The variance is that of one
-step's gradient estimate over the squared norm of its mean, from the same policy for all runs; "-" where
-too few batches tell that mean from zero."""
+step's gradient estimate over the squared norm of its mean, from the same policy for all runs. "-" stands
+where too few batches tell that mean from zero, and where the start already is above that success."""
 
 
 class Report:
     """metrics.json: what was measured before, and what is measured now."""
 
-    def __init__(self, place: Place, samples: int, seed: int, resume: bool):
-        self.path = place.folder("metrics.json")
-        judge = place.root / (place.recipe.borrows or place.recipe.name) / "judge"
-        self.about = {"recipe": place.recipe.name, "samples": samples, "seed": seed, "temperature": 1.0}
-        self.about["judge"] = fingerprint(judge)
+    def __init__(self, place: Place, samples: int, resume: bool):
+        self.path, self.resume = place.folder("metrics.json"), resume
+        judge = fingerprint(place.root / (place.recipe.borrows or place.recipe.name) / "judge")
+        self.about = {"recipe": place.recipe.name, "samples": samples, "seed": SEED}
+        self.about |= {"temperature": 1.0, "judge": judge}
         self.rows: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
-        self.before, self.resume = {"rows": [], "runs": {}}, resume
+        self.before: dict = {"rows": [], "runs": {}}
         if self.path.is_file():
             try:
                 found = json.loads(self.path.read_text(encoding="utf-8"))
-            except ValueError:
+            except ValueError:  # damaged: measure all of it again
                 found = {}
-            if {name: found.get(name) for name in self.about} == self.about:
+            if self.about.items() <= found.items():
                 self.before = found
 
     def known(self, row: str, weights: str) -> dict[str, dict]:
@@ -58,6 +60,10 @@ class Report:
             if found["name"] == row and found["weights"] == weights:
                 return found["seeds"]
         return {}
+
+    def measure(self, row: str, weights: str, values: Callable[[], dict[str, float]]) -> None:
+        """A row without seeds; ``values`` is called only if they are not known."""
+        self.add(row, weights, (self.resume and self.known(row, weights)) or {"0": values()})
 
     def add(self, row: str, weights: str, seeds: dict[str, dict]) -> None:
         """A row, with the means over its seeds."""
@@ -68,6 +74,9 @@ class Report:
                 summary[name] = {"mean": sum(values) / len(values), "interval": interval(values)}
         self.rows[row] = {"name": row, "weights": weights, "values": summary, "seeds": seeds}
         self.write()
+
+    def mean(self, row: str, column: str) -> float:
+        return self.rows[row]["values"][column]["mean"]
 
     def write(self, done: bool = False) -> None:
         """Until all is ``done``, what was measured before stands in for what has not been measured yet."""
@@ -93,7 +102,9 @@ def cell(value: dict | None, style: str) -> str:
 
 
 def samples_cell(found: dict) -> str:
-    """Samples that a run needed, or how many of its seeds got there."""
+    """Samples that a run needed, and how many of its seeds got there; "-" where its start is above that."""
+    if found.get("above"):
+        return "-"
     if not found["reached"]:
         return "never"
     missing = "" if found["reached"] == found["seeds"] else f" ({found['reached']} of {found['seeds']} seeds)"

@@ -41,13 +41,8 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
             curve.append(dataclasses.asdict(step))
             yield step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}"
     right = accuracy(model, fit(test_images), test_labels)
-    about = {
-        "recipe": place.recipe.name,
-        "seed": seed,
-        "test_accuracy": right,
-        "config": dataclasses.asdict(config),
-    }
-    checkpoints.save(out, model, kind, shape, about, curve)
+    about = {"recipe": place.recipe.name, "seed": seed, "config": dataclasses.asdict(config)}
+    checkpoints.save(out, model, kind, shape, {**about, "test_accuracy": right}, curve)
     yield config.epochs, config.epochs, f"test accuracy {right:.2%}"
 
 
@@ -82,7 +77,7 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
 
 def random_stage(place: Place) -> Progress:
     """Save the untrained policy."""
-    place.save_random(0)
+    place.save_random()
     yield 1, 1, "saved"
 
 

@@ -22,11 +22,9 @@ from tqdm import tqdm
 
 from core import checkpoints, figures, stages
 from core.algorithms import Algorithm
-from core.checkpoints import CheckpointError
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig
-from core.data import DataError
 from core.evaluate import evaluate
-from core.place import RUNS, Place
+from core.place import Place, Where, exit_code
 from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
 from core.rewards import TERMS
@@ -35,19 +33,10 @@ STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
 
 
 @dataclass(frozen=True)
-class Where:
-    """What every command knows."""
-
-    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
-    checkpoints: Path = checkpoints.ROOT  # where earlier stages are read from
-    runs: Path = RUNS  # where what does not ship is written
-    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
-
-
-@dataclass(frozen=True)
 class One(Where):
     """What a command for one stage knows."""
 
+    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     seed: int = 0  # of everything random
     out: Path | None = None  # write here instead
     ship: bool = False  # write into checkpoints
@@ -76,6 +65,7 @@ class RunOptions(One):
 class AllOptions(Where):
     """Everything from nothing, into checkpoints/, and the ladder."""
 
+    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
     resume: bool = False  # keep the stages whose weights are whole
 
@@ -94,12 +84,15 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
         allowed = ", ".join((*STAGES, *runs))
         raise ValueError(f"the first word is {what!r}; it names what to train: {allowed}.")
     default = _defaults(what, recipe, known)
+    says = type(default).__doc__ if what == "all" else f"Trains the {what} of {recipe.name}."
+    if isinstance(default, RunOptions):
+        says = f"{what} in {default.task}: {recipe.tasks[default.task][what].says}."
     options = tyro.cli(
         type(default),
         default=default,
         args=arguments[1:],
         prog=f"python -m core.train {what}",
-        description=_describe(what, recipe, default),
+        description=says,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
     return what, options
@@ -109,13 +102,15 @@ def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
     """The options of a command as they are when nothing is said."""
     if what == "all":
         return AllOptions(recipe=recipe.name)
-    if what in STAGES and recipe.borrows:
+    if what in ("classifier", "judge") and recipe.borrows:
         raise ValueError(f"recipe {recipe.name} uses what {recipe.borrows} has; train that one's {what}.")
     if what == "tokenizer" and recipe.tokenizer is None:
         raise ValueError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
     if what == "pretrain":
         if known.start not in ("unlabelled", "labelled"):
             raise ValueError(f"--start is {known.start!r}; allowed: unlabelled, labelled.")
+        if not any(STARTS[task] == known.start for task in recipe.tasks):
+            raise ValueError(f"no task of {recipe.name} starts from a policy pretrained {known.start}.")
         return PretrainOptions(recipe=recipe.name, start=known.start, config=getattr(recipe, known.start))
     if what in STAGES:
         return StageOptions(recipe=recipe.name, config=getattr(recipe, what))
@@ -126,12 +121,6 @@ def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
     run = recipe.tasks[task][what]
     paid = {name: run.rewards.get(name, 0.0) for name in TERMS}
     return RunOptions(recipe=recipe.name, task=task, config=run.config, algorithm=run.algorithm, rewards=paid)
-
-
-def _describe(what: str, recipe: Recipe, default: Any) -> str:
-    if isinstance(default, RunOptions):
-        return f"{what} in {default.task}: {recipe.tasks[default.task][what].says}."
-    return type(default).__doc__ if what == "all" else f"Trains the {what} of {recipe.name}."
 
 
 def check_writable(folder: Path) -> None:
@@ -189,28 +178,22 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if arguments else 2
-    try:
+
+    def work() -> None:
         what, options = parse(arguments)
-        recipe = find_recipe(options.recipe)
-        place = Place(recipe, options.checkpoints, options.runs, options.data_root)
-        work = plan(place, what, options)
-        for _, folder, _ in work:
+        place = options.place(options.data_root)
+        todo = plan(place, what, options)
+        for _, folder, _ in todo:
             check_writable(folder)
-        for title, folder, stage in work:
+        for title, folder, stage in todo:
             run_stage(title, stage)
             if isinstance(options, RunOptions):
                 figures.beside_checkpoint(place, folder)
             print(f"saved in {folder}")
         if what == "all":
-            place = Place(find_recipe(options.recipe), options.checkpoints, options.runs, options.data_root)
             print(text(evaluate(place)))
-    except KeyboardInterrupt:
-        print("stopped; nothing half-written is left.", file=sys.stderr)
-        return 130
-    except (ValueError, DataError, CheckpointError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    return 0
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

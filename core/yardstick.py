@@ -1,87 +1,32 @@
-"""What samples are measured against: real test digits, the classifier and the judge of a recipe."""
+"""Everything that is measured: of pictures and policies, and of what is claimed for GRPO.
+
+* Sample efficiency: samples that a run has seen when the judge first reads a given share as their label.
+* Variance: how much the gradient estimate of each algorithm scatters, all from the same policy.
+* Quality against diversity, along the training.
+"""
 
 from __future__ import annotations
 
 import torch
 
+from core import checkpoints
+from core.algorithms import Reinforce
 from core.classifiers import predict
 from core.data import load_mnist
-from core.metrics import density_coverage, frechet, ink_fraction, neighbour_radii, pixel_entropy
+from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
 from core.place import Place, prepare
 from core.policies import Policy
 from core.pretrain import heldout_nll
-from core.rewards import largest_stroke
+from core.recipes import Run
+from core.rewards import Rewards, largest_stroke
+from core.rl import make_batch, objective
 
 SEED = 20_250_808  # of the evaluation; training uses small seeds
 GRAYS = 16  # gray levels of the pixel entropy, whatever the tokens are
-
-
-class Yardstick:
-    """Measures pictures and policies of a recipe."""
-
-    def __init__(self, place: Place):
-        self.place, self.fit = place, prepare(place.recipe)
-        images, self.labels = load_mnist(False, place.data_root)
-        self.images = self.fit(images)
-        self.vocabulary = place.shape.get("levels") or place.shape["codes"]
-        self.classifier, self.judge = place.classifier(), place.judge()
-        self.real = self.features(self.images)
-        self.radii = neighbour_radii(self.real)
-
-    @torch.no_grad()
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, D) the judge's features."""
-        return torch.cat([self.judge.features(part) for part in images.split(1000)])
-
-    def pictures(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """Every figure that needs pictures only."""
-        grays = (images * (GRAYS - 1)).round().long().flatten(1)
-        features = self.features(images)
-        density, coverage = density_coverage(self.real, self.radii, features)
-        return {
-            "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
-            "success": (predict(self.judge, images).argmax(1) == labels).float().mean().item(),
-            "frechet": frechet(self.real, features),
-            "density": density,
-            "coverage": coverage,
-            "coherence": largest_stroke(images).mean().item(),
-            "ink": ink_fraction(images),
-            "entropy": pixel_entropy(grays, labels, GRAYS),
-        }
-
-    def policy(
-        self, policy: Policy, reference: Policy | None, labels: torch.Tensor, nll: bool = True
-    ) -> dict[str, float]:
-        """Every figure of a policy at temperature 1, from a sample for each label.
-
-        The KL needs a reference; the NLL is that of the real test digits.
-        """
-        images, nats = draw(policy, reference, labels)
-        values = self.pictures(images, labels)
-        if nll and policy.tokenizer.vocabulary == self.vocabulary:
-            values["nll"] = heldout_nll(policy, self.images, self.labels).mean().item()
-        if nats is not None:
-            values["kl"] = nats.mean().item()
-        return values
-
-    def noise(self, count: int) -> dict[str, float]:
-        """Every figure of pictures whose pixels are random."""
-        size, generator = self.place.recipe.size, torch.Generator().manual_seed(SEED)
-        images = torch.randint(GRAYS, (count, 1, size, size), generator=generator) / (GRAYS - 1)
-        return self.pictures(images, torch.arange(count) % 10)
-
-    def real_digits(self, count: int) -> dict[str, float]:
-        """Every figure of real training digits: the floor of distances, and the bound of success."""
-        images, labels = load_mnist(True, self.place.data_root)
-        picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
-        return self.pictures(self.fit(images[picked]), labels[picked])
-
-    def reconstructed(self) -> dict[str, float]:
-        """Every figure of the test digits, encoded and decoded again: what the tokenizer loses."""
-        tokenizer = self.place.policy("random").tokenizer
-        parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
-        return self.pictures(torch.cat(parts), self.labels)
+WINDOW = 3  # steps that a success is averaged over: one step's samples are few
+BATCHES = 24  # behind each figure of the variance
+ALONG = 1000  # samples behind each point along the training
 
 
 @torch.no_grad()
@@ -96,3 +41,179 @@ def draw(
         if reference is not None:
             nats.append(exact_kl(rollout.distributions, reference.log_probs(part, rollout.tokens)).sum(1))
     return torch.cat(images), torch.cat(nats) if nats else None
+
+
+class Yardstick:
+    """Measures pictures and policies of a recipe, with its judge and real digits."""
+
+    def __init__(self, place: Place):
+        self.place, self.fit = place, prepare(place.recipe)
+        images, self.labels = load_mnist(False, place.data_root)
+        self.images = self.fit(images)
+        self.classifier, self.judge = place.classifier(), place.judge()
+        self.real = self.features(self.images)
+        self.radii = neighbour_radii(self.real)
+
+    @torch.no_grad()
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, D) the judge's features."""
+        return torch.cat([self.judge.features(part) for part in images.split(1000)])
+
+    def pictures(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """Every figure that needs pictures and labels only."""
+        grays = (images * (GRAYS - 1)).round().long().flatten(1)
+        features = self.features(images)
+        density, coverage = density_coverage(self.real, self.radii, features)
+        return {
+            "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
+            "success": (predict(self.judge, images).argmax(1) == labels).float().mean().item(),
+            "frechet": frechet(self.real, features),
+            "density": density,
+            "coverage": coverage,
+            "coherence": largest_stroke(images).mean().item(),
+            "ink": ink_fraction(images),
+            "entropy": pixel_entropy(grays, labels, GRAYS),
+        }
+
+    def nll(self, policy: Policy) -> float:
+        """Of the real test digits, in nats per image."""
+        return heldout_nll(policy, self.images, self.labels).mean().item()
+
+    def policy(
+        self, policy: Policy, reference: Policy, labels: torch.Tensor, nll: bool = True
+    ) -> dict[str, float]:
+        """Figures of a policy at temperature 1, from a sample for each label, and its KL to a reference."""
+        images, nats = draw(policy, reference, labels)
+        values = {**self.pictures(images, labels), "kl": nats.mean().item()}
+        return {**values, "nll": self.nll(policy)} if nll else values
+
+    def noise(self, count: int) -> dict[str, float]:
+        """Figures of pictures whose pixels are random."""
+        size, generator = self.place.recipe.size, torch.Generator().manual_seed(SEED)
+        images = torch.randint(GRAYS, (count, 1, size, size), generator=generator) / (GRAYS - 1)
+        return self.pictures(images, torch.arange(count) % 10)
+
+    def real_digits(self, count: int) -> dict[str, float]:
+        """Figures of real training digits: the floor of distances, and the bound of success."""
+        images, labels = load_mnist(True, self.place.data_root)
+        picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
+        return self.pictures(self.fit(images[picked]), labels[picked])
+
+    def reconstructed(self) -> dict[str, float]:
+        """Figures of the test digits, encoded and decoded again: what the tokenizer loses."""
+        tokenizer = self.place.policy("random").tokenizer
+        parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
+        return self.pictures(torch.cat(parts), self.labels)
+
+    def along_training(self, task: str, name: str) -> list[dict]:
+        """Quality, diversity and KL of a run's seed 0 at the start, at its snapshots and at the end."""
+        labels, reference, points = (
+            torch.arange(10).repeat_interleave(ALONG // 10),
+            self.place.start(task),
+            [],
+        )
+        for samples, policy in self.place.along(task, name):
+            values = self.policy(policy, reference, labels, nll=False)
+            kept = ("success", "reward", "kl", "frechet", "coverage", "entropy")
+            points.append({"samples": samples, **{name: values[name] for name in kept}})
+        return points
+
+
+def samples_to_success(curves: dict[str, dict], level: float, start: float) -> dict:
+    """Samples seen when the mean success of WINDOW steps first passes ``level``.
+
+    Args:
+        curves: by seed, {"samples": [...], "success": [...]} with an entry a step.
+        start: success of the start. Where it is above the level, there is nothing to count.
+
+    Returns:
+        mean and 95 % interval over the seeds that got there, how many did, how many there are, and whether
+        the start is above the level.
+    """
+    found = []
+    for curve in curves.values() if start < level else ():
+        success = curve["success"]
+        for step in range(WINDOW - 1, len(success)):
+            if sum(success[step - WINDOW + 1 : step + 1]) / WINDOW >= level:
+                found.append(curve["samples"][step])
+                break
+    return {
+        "mean": sum(found) / len(found) if found else None,
+        "interval": interval(found),
+        "reached": len(found),
+        "seeds": len(curves),
+        "above": start >= level,
+    }
+
+
+def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | None]]:
+    """Variance of each run's gradient estimate over the squared norm of its mean, at the start and half way.
+
+    All runs are given the same batches of the same policy: at the start, and where ``grpo`` is half way (left
+    out where there is no snapshot of that). It is what one step's estimate scatters, before Adam averages
+    over steps.
+    """
+    runs = {name: run for name, run in place.recipe.tasks[task].items() if set(run.rewards) == {"confidence"}}
+    config, reference = runs["grpo"].config, place.start(task)
+    found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
+    halfway = place.snapshots(task, "grpo") / f"step-{config.steps // 2}"
+    if checkpoints.exists(halfway):
+        found["halfway"] = relative_variance(place, checkpoints.load_policy(halfway), reference, runs)
+    return found
+
+
+def relative_variance(
+    place: Place, policy: Policy, reference: Policy, runs: dict[str, Run]
+) -> dict[str, float | None]:
+    """One number a run: E ||g - E g||^2 / ||E g||^2 of its first update's gradient g.
+
+    None where BATCHES gradients do not tell their mean from zero.
+    """
+    rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
+    parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    gradients: dict[str, list[torch.Tensor]] = {name: [] for name in runs}
+    past: list[float] = []
+    generator = torch.Generator().manual_seed(0)
+    config = next(iter(runs.values())).config
+    labels = torch.tensor(config.digits).repeat_interleave(config.group)
+    for _ in range(BATCHES + 1):
+        rollout = policy.sample(labels, config.temperature, generator)
+        images = policy.tokenizer.decode(rollout.tokens)
+        reward = rewards.total(rewards.terms(images, labels, rollout.tokens)).view(len(config.digits), -1)
+        if past:  # the first batch only gives the baseline its mean
+            log_probs = policy.log_probs(labels, rollout.tokens, config.temperature)
+            with torch.no_grad():
+                before = reference.log_probs(labels, rollout.tokens, config.temperature)
+            for name, run in runs.items():
+                advantages = run.algorithm.advantages(reward, past)
+                batch, _ = make_batch(rollout, labels, advantages, before, run.config)
+                gain, _ = objective(log_probs, batch, run.algorithm, run.config.beta)
+                parts = torch.autograd.grad(gain.mean(), parameters, retain_graph=True)
+                gradients[name].append(torch.cat([part.flatten() for part in parts]))
+        past.append(reward.mean().item())
+    norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
+    # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs speaks for them all.
+    same = [
+        name for name, run in runs.items() if isinstance(run.algorithm, Reinforce) and not run.config.beta
+    ]
+    found = {}
+    for name, (own, expected) in norms.items():
+        if name in same:
+            expected = norms[min(same, key=lambda other: norms[other][0])][1]
+        found[name] = own / expected - 1 if expected else None
+    return found
+
+
+def squared_norms(gradients: torch.Tensor) -> tuple[float, float | None]:
+    """The squared norm of one of (N, P) independent estimates, on average, and that of their expectation.
+
+    The latter is the mean product of two different estimates, which the scatter of neither enters. None
+    unless it is two standard errors (jackknife; Efron and Stein 1981) above zero.
+    """
+    count, products = len(gradients), gradients @ gradients.T
+    own = products.diag()
+    others = products.sum(1) - own
+    expected = others.sum() / (count * (count - 1))
+    without = (others.sum() - 2 * others) / ((count - 1) * (count - 2))  # one estimate left out each
+    error = ((count - 1) / count * (without - without.mean()).square().sum()).sqrt()
+    return own.mean().item(), expected.item() if expected > 2 * error else None
