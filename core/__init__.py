@@ -1,4 +1,19 @@
-"""The science: how reinforcement learning teaches an autoregressive policy to draw."""
+"""The science: how reinforcement learning teaches an autoregressive policy to draw.
+
+    tokenizer  ->  policy  ->  rewards  ->  algorithm
+
+For reading in one evening, in this order; the first three lines are the lesson, the rest carries it out.
+
+    rl, objectives, algorithms             the loop, its mathematics, and what tells REINFORCE from GRPO
+    tokenizers, policies, lstm             pictures as sequences, and a policy that draws and scores them
+    classifiers, rewards                   what is paid, and the judge that is never optimised against
+    vqvae, transformer                     the same with codes of patches, attention and guidance
+    data, pretrain                         where a policy comes from before RL
+    configs, recipes                       every hyperparameter, and every run
+    metrics, bestofn, yardstick            what is measured, and how
+    evaluate, report, figures, sheets      tables and pictures of it
+    checkpoints, place, stages, train      weights on disk, and the command line
+"""
 
 from core.checkpoints import CheckpointError, load_classifier, load_judge, load_policy
 

@@ -1,5 +1,4 @@
-"""The two algorithms: how each turns rewards into weights on the samples' log-probabilities. The loop is in
-rl.py.
+"""The two algorithms: how each turns rewards into weights on log-probabilities. The loop is core.rl.
 
 A new algorithm is a frozen dataclass like these, and a run in core.recipes that uses it.
 """

@@ -13,23 +13,18 @@ def best_of_n_kl(n: int) -> float:
 
 
 def rank_chances(pool: int, n: int) -> torch.Tensor:
-    """(pool,) chance that the best of n draws from a pool, without replacement, is the one of each rank, best
-    first.
+    """(pool,) chance of each rank, best first, to be the best of n draws without replacement.
 
     Rank i is the best of n where the n - 1 others come from the pool - 1 - i behind it:
-    C(pool - 1 - i, n - 1) / C(pool, n).
+    C(pool - 1 - i, n - 1) / C(pool, n), here as n / pool times the ratios from one rank to the next.
     """
-    chance, chances = n / pool, []
-    for i in range(pool):
-        chances.append(chance)
-        left = pool - 1 - i  # behind rank i
-        chance *= max(0.0, left - n + 1) / left if left else 0.0
-    return torch.tensor(chances, dtype=torch.double)
+    behind = torch.arange(pool - 1, 0, -1, dtype=torch.double)
+    ratios = ((behind - n + 1) / behind).clamp(min=0)
+    return n / pool * torch.cat([torch.ones(1), ratios]).cumprod(0)
 
 
 def best_of_n_success(rewards: torch.Tensor, right: torch.Tensor, kl: float) -> float:
-    """Success of best-of-N at a price, from one pool of samples; no chance but that of the pool is left in
-    it.
+    """Success of best-of-N at a price, from one pool of samples, averaged over all picks of N from it.
 
     Args:
         rewards: (M,) of a pool of samples. right: (M,) bool, whether the judge reads each as its label.

@@ -1,5 +1,4 @@
-"""Weights on disk: a folder with weights.safetensors, config.json and, where there was training,
-curve.json.
+"""Weights on disk: a folder with weights.safetensors, config.json and, after a training, curve.json.
 
 No pickle, so a checkpoint can run no code. Weights are stored in half precision and always used in single
 precision, so what is evaluated is what is shipped.
@@ -13,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
@@ -36,14 +35,13 @@ class CheckpointError(RuntimeError):
 
 
 def _policy(kind: type[Policy], shape: dict) -> Policy:
-    names = ("size", "codes", "dim", "channels") if "codes" in shape else ("size", "levels")
-    tokenizer = PatchTokenizer if "codes" in shape else PixelTokenizer
-    of_policy = {name: value for name, value in shape.items() if name not in names}
-    return kind(tokenizer(*(shape[name] for name in names)), **of_policy)
+    patches = "codes" in shape
+    names = ("size", "codes", "dim", "channels") if patches else ("size", "levels")
+    tokenizer = (PatchTokenizer if patches else PixelTokenizer)(*(shape[name] for name in names))
+    return kind(tokenizer, **{name: value for name, value in shape.items() if name not in names})
 
 
-# How each kind of model is built from the "model" part of its config.json.
-BUILDERS = {
+BUILDERS = {  # from the "model" part of config.json
     "lstm": lambda **shape: _policy(LSTMPolicy, shape),
     "transformer": lambda **shape: _policy(TransformerPolicy, shape),
     "tokenizer": PatchTokenizer,
@@ -69,11 +67,8 @@ def save(
     """Write a checkpoint, whole or not at all: an older one is moved away only once the new one is complete.
 
     Args:
-        folder: where.
-        model: whose weights.
         kind, shape: what ``build`` needs to make the model again.
-        about: anything worth keeping beside the weights: the recipe, the seed, the configuration of its
-            training.
+        about: what is worth keeping beside the weights: the recipe, the seed, the training's configuration.
         curve: the records of its training.
     """
     folder = Path(folder)
@@ -82,8 +77,8 @@ def save(
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         fresh.mkdir()
         weights = {}
-        for name, value in _state(model).items():
-            weights[name] = value.half().cpu() if value.is_floating_point() else value.cpu()
+        for name, value in model.state_dict().items():
+            weights[name] = (value.half() if value.is_floating_point() else value).cpu().contiguous()
         save_file(weights, fresh / "weights.safetensors")
         write_json(fresh / "config.json", {"format": FORMAT, "kind": kind, "model": shape, **about}, indent=2)
         if curve is not None:
@@ -94,56 +89,44 @@ def save(
 
 
 def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
-    """Read a checkpoint, in evaluation mode.
+    """Read a checkpoint of one of ``kinds``, in evaluation mode.
 
-    Args:
-        folder: where.
-        kinds: the kinds of model that will do.
-
-    Raises:
-        CheckpointError: missing, truncated, foreign or mismatching; then no model is returned, not even a
-            half one.
+    Raises CheckpointError where it is missing, truncated, foreign or mismatching: never half a model.
     """
     folder = Path(folder)
-    config = read_config(folder)
+    config, path = read_config(folder), folder / "weights.safetensors"
     kind = config.get("kind")
     if kind not in kinds:
-        raise CheckpointError(
-            f"{folder / 'config.json'} describes a {kind!r}; expected {' or '.join(kinds)}."
-        )
-    path = folder / "weights.safetensors"
+        wanted = " or ".join(kinds)
+        raise CheckpointError(f"{folder / 'config.json'} describes a {kind!r}; expected {wanted}.")
     try:
-        with torch.device("meta"):  # shapes without memory: nothing large is made before the file agrees
-            wanted = _state(build(kind, dict(config["model"])))
-        with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            problem = _difference(found, {name: tuple(value.shape) for name, value in wanted.items()})
-            if problem:
-                raise CheckpointError(f"{path} does not match its config.json: {problem}.")
-            weights = {name: file.get_tensor(name).to(value.dtype) for name, value in wanted.items()}
+        with torch.device("meta"):  # shapes without memory: nothing large is made before the weights agree
+            wanted = build(kind, dict(config["model"])).state_dict()
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        words = f"describes no {kind} that can be built: {error}."
+        raise CheckpointError(f"{folder / 'config.json'} {words}") from error
+    try:
+        weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is missing, truncated or no safetensors file: {error}.") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"{folder / 'config.json'} describes no {kind} that can be built: {error}."
-        ) from error
-    for name, value in weights.items():
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{path} holds values in {name!r} that are no finite numbers.")
+    problem = _difference(weights, wanted)
+    if problem:
+        raise CheckpointError(f"{path} does not match its config.json: {problem}.")
     model = build(kind, config["model"])
     model.load_state_dict(weights)
+    for name, value in model.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path} holds values in {name!r} that are no finite numbers.")
     return model.eval()
 
 
-def _difference(found: dict, wanted: dict) -> str:
-    """What tells two mappings from names to shapes apart, in words; empty if nothing does."""
+def _difference(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str:
+    """What tells two models' weights apart, in words; empty if they have the same names and shapes."""
     for name in sorted(set(found) ^ set(wanted)):
         return f"{name!r} " + ("is missing from it" if name in wanted else "does not belong in it")
-    for name, shape in found.items():
-        if shape != wanted[name]:
-            return f"{name!r} has shape {shape}, not {wanted[name]}"
+    for name, value in found.items():
+        if value.shape != wanted[name].shape:
+            return f"{name!r} has shape {tuple(value.shape)}, not {tuple(wanted[name].shape)}"
     return ""
 
 
@@ -187,18 +170,14 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
         return Path(name)
     first = name.split("/")[0]  # a recipe is never asked of the Hub, where anybody may have taken its name
     if name.count("/") != 1 or first in RECIPES or (root / first).is_dir():
-        known = ", ".join(available(root)) or "none"
-        raise CheckpointError(
-            f"no checkpoint {name!r}: neither a folder nor one of those in {root} ({known})."
-        )
+        known = f"{root} ({', '.join(available(root)) or 'none'})"
+        raise CheckpointError(f"no checkpoint {name!r}: neither a folder nor one of those in {known}.")
     from huggingface_hub import snapshot_download  # late: it is slow to import, and few need it
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:  # the client raises many kinds, from bad names to no network
-        raise CheckpointError(
-            f"no checkpoint {name!r} here, and none could be fetched from the Hub: {error}"
-        ) from error
+        raise CheckpointError(f"no checkpoint {name!r} here, and the Hub gave none: {error}") from error
 
 
 def available(root: Path = ROOT) -> list[str]:
@@ -224,10 +203,6 @@ def load_classifier(recipe: str | Path, root: Path = ROOT) -> Classifier:
 def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
     """The judge that measures success in a recipe."""
     return load(locate(f"{recipe}/judge", root), ("judge",))
-
-
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().contiguous() for name, value in model.state_dict().items()}
 
 
 def write_json(path: Path, value, indent: int | None = None) -> None:

@@ -104,12 +104,9 @@ def train_classifier(
     """Train in place, one record an epoch; the model is left in evaluation mode.
 
     Args:
-        model: classifier or judge.
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them: they are augmented before they shrink.
         labels: (N,) int64.
-        prepare: (B, 1, 28, 28) to the pictures that the policy could draw: resized, rounded to its gray
-            levels.
-        config: see ClassifierConfig.
+        prepare: (B, 1, 28, 28) to pictures that the policy could draw: resized, rounded to its grays.
         generator: shuffles and augments.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.02)

@@ -26,12 +26,11 @@ class DataError(RuntimeError):
 
 
 def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The training (60,000) or test (10,000) set, as it comes.
+    """The training (60,000) or test (10,000) set, as it comes; downloaded if it is absent.
 
     Args:
         train: which of the two.
-        root: folder that holds ``MNIST/raw``; None means $MNIST_ROOT, else ``data/``. Downloaded there if
-            absent.
+        root: folder that holds ``MNIST/raw``; None means $MNIST_ROOT, else ``data/``.
 
     Returns:
         images (N, 1, 28, 28) float32 in [0, 1]; labels (N,) int64 in [0, 10).
@@ -41,36 +40,28 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
     """
     root = Path(root or os.environ.get("MNIST_ROOT") or DEFAULT_ROOT)
     raw = root / "MNIST" / "raw"
+    damaged = "{} is damaged ({}); delete it to download it again."
     for name, size in SIZES.items():
-        if (raw / name).is_file() and (found := (raw / name).stat().st_size) != size:
-            path = raw / name
-            raise DataError(
-                f"{path} is damaged ({found:,} bytes, not {size:,}); delete it to download it again."
-            )
+        path = raw / name
+        if path.is_file() and path.stat().st_size != size:
+            raise DataError(damaged.format(path, f"{path.stat().st_size:,} bytes, not {size:,}"))
     missing = [name for name in SIZES if not (raw / name).is_file()]
     existed = root.is_dir()
     try:
         dataset = MNIST(root, train=train, download=bool(missing))
     except Exception as error:  # torchvision raises whatever its downloader or its parser met
-        if not existed:
-            _remove_empty(raw, root)
-        what = (
-            f"{missing[0]} is missing and could not be downloaded" if missing else "the files cannot be read"
-        )
-        reason = str(error).strip().splitlines()
-        first = f" ({reason[0]})" if reason else ""
-        raise DataError(f"MNIST: {what}{first}; looked for in {raw.resolve()}.") from error
-    if int(dataset.targets.min()) < 0 or int(dataset.targets.max()) > 9:
+        for folder in () if existed else (raw, raw.parent, root):  # what torchvision made, if it is empty
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        what = "the files cannot be read"
+        if missing:
+            what = f"{missing[0]} is missing and could not be downloaded"
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(f"MNIST: {what} ({reason}); looked for in {raw.resolve()}.") from error
+    if int(dataset.targets.max()) > 9:
         path = raw / f"{'train' if train else 't10k'}-labels-idx1-ubyte"
-        raise DataError(f"{path} is damaged (labels other than 0 to 9); delete it to download it again.")
+        raise DataError(damaged.format(path, "labels other than 0 to 9"))
     return dataset.data[:, None].float() / 255, dataset.targets.long()
-
-
-def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove ``folder`` and its parents up to ``root``, as far as they are empty."""
-    for path in (folder, folder.parent, root):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -85,15 +76,10 @@ def halves(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Each picture turned (up to 12 degrees at strength 1), scaled (12 %), sheared and shifted (2 pixels of
-    28).
+    """(B, 1, H, W) in [0, 1], each turned (at most 12 degrees at strength 1), scaled, sheared and shifted.
 
-    torchvision's own transform draws from the global generator, and moves all pictures of a batch alike.
-
-    Args:
-        images: (B, 1, H, W) in [0, 1].
-        strength: 1 for a classifier; a quarter of it is within what MNIST's own centring leaves undecided.
-        generator: where the randomness comes from.
+    A quarter of that is within what MNIST's own centring leaves undecided. torchvision's transform draws from
+    the global generator, and moves all pictures of a batch alike.
     """
     chance = strength * (torch.rand(6, len(images), generator=generator) * 2 - 1)
     angle, scale_x, scale_y, shear, shift_x, shift_y = chance.unbind()

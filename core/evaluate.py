@@ -52,12 +52,9 @@ def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict
     report.measure("random pixels", "", lambda: yardstick.noise(samples))
     guide = place.root / "guide-8x8" / "scratch" / "reinforce"
     if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-        policy, sevens = checkpoints.load_policy(guide), torch.full((samples,), 7)
-        report.measure(
-            "guide's recipe",
-            fingerprint(guide),
-            lambda: yardstick.pictures(draw(policy, None, sevens)[0], sevens),
-        )
+        sevens = torch.full((samples,), 7)
+        images, _ = draw(checkpoints.load_policy(guide), None, sevens)
+        report.measure("guide's recipe", fingerprint(guide), lambda: yardstick.pictures(images, sevens))
     for task in place.recipe.tasks:
         if checkpoints.exists(place.folder(STARTS[task])):
             measure_task(place, yardstick, report, task, labels)
@@ -98,15 +95,7 @@ def measure_task(place: Place, yardstick: Yardstick, report: Report, task: str, 
     report.runs[task] |= {"best-of-N": line, "variance": variance}
 
 
-def measure_run(
-    place: Place,
-    yardstick: Yardstick,
-    report: Report,
-    task: str,
-    name: str,
-    start: Policy,
-    labels: torch.Tensor,
-) -> None:
+def measure_run(place: Place, yardstick, report: Report, task: str, name: str, start: Policy, labels) -> None:
     """The row of a run, over its seeds, and what its training looked like."""
     folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
     weights, config = fingerprint(folder), checkpoints.read_config(folder)["config"]

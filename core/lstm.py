@@ -25,8 +25,7 @@ class LSTMPolicy(Policy):
 
     At each step the first layer reads a sum of embeddings: the tokens around the one to be drawn (left,
     above, ...) and its position. Raster order hides the pixel above a whole row in the past; handing it over
-    saves the recurrence from remembering it. Outside the picture the neighbours have a value of their own, no
-    gray level.
+    saves the recurrence from remembering it. Outside the picture neighbours have a value of their own.
 
     The label scales and shifts what each layer and the readout receive, and sets both layers' initial states.
     RL that has to find out what labels mean can hardly bend the network through one embedding among others,
@@ -36,11 +35,7 @@ class LSTMPolicy(Policy):
     NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
 
     def __init__(self, tokenizer, width: int):
-        """
-        Args:
-            tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
-            width: hidden units of each layer (H).
-        """
+        """``width``: hidden units of each layer (H)."""
         super().__init__(tokenizer)
         self.width = width
         values, side = tokenizer.vocabulary + 1, tokenizer.grid + 2 * EDGE

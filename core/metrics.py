@@ -6,6 +6,7 @@ import math
 import statistics
 
 import torch
+from torch.nn import functional as F
 
 from core.rewards import INK
 
@@ -13,8 +14,7 @@ NEIGHBOURS = 5  # k of density and coverage
 
 
 def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Frechet distance of two Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation
-    6).
+    """Frechet distance of Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6).
 
     Its value means nothing by itself: it depends on the features and on N. Print real-against-real beside it.
     """
@@ -33,16 +33,14 @@ def _square_root(matrix: torch.Tensor) -> torch.Tensor:
 
 def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
     """(N, D) features to (N,) the distance of each to its k-th nearest other."""
-    return torch.cat(
-        [torch.cdist(part, real).kthvalue(NEIGHBOURS + 1, dim=1).values for part in real.split(chunk)]
-    )
+    distances = (torch.cdist(part, real) for part in real.split(chunk))
+    return torch.cat([distance.kthvalue(NEIGHBOURS + 1, dim=1).values for distance in distances])
 
 
 def density_coverage(
     real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000
 ) -> tuple[float, float]:
-    """Density and coverage (Naeem et al. 2020): are the samples where real pictures are, and are they
-    everywhere there.
+    """Density and coverage (Naeem et al. 2020): are samples where real pictures are, and everywhere there?
 
     Args:
         real: (N, D) features of real pictures, with their ``neighbour_radii``.
@@ -65,19 +63,15 @@ def ink_fraction(images: torch.Tensor) -> float:
 
 
 def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:
-    """Entropy of each position's tokens over the samples of a label, in nats; the mean over positions and
-    labels.
+    """Entropy of a token over the samples of a label, in nats; the mean over positions and labels.
 
     It falls when a policy draws the same picture again and again, whatever the judge says.
     """
-    total, groups = 0.0, labels.unique()
-    for label in groups:
-        own = tokens[labels == label]
-        share = torch.zeros(own.shape[1], vocabulary).scatter_add_(1, own.T, torch.ones(own.T.shape)) / len(
-            own
-        )
-        total += -(share * share.clamp(min=1e-12).log()).sum(1).mean().item()
-    return total / len(groups)
+    entropies = []
+    for label in labels.unique():
+        own = F.one_hot(tokens[labels == label], vocabulary).float()  # (N, T, V)
+        entropies.append(torch.special.entr(own.mean(0)).sum(1).mean())
+    return torch.stack(entropies).mean().item()
 
 
 def interval(values: list[float]) -> float | None:

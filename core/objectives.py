@@ -21,8 +21,7 @@ def group_advantages(rewards: torch.Tensor, scale: bool, eps: float = 1e-4) -> t
         eps: added to the standard deviation.
 
     Returns:
-        (L, G) of mean zero in each row; exactly zero where all rewards of a row are equal: nothing to learn
-        there.
+        (L, G) of mean zero in each row; exactly zero where a row's rewards are equal: it teaches nothing.
     """
     centred = rewards - rewards.mean(1, keepdim=True)
     if scale:
@@ -57,22 +56,14 @@ def clipped_surrogate(
 def exact_kl(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """KL(policy || reference) of each token's distribution, summed over all its values: no sampling error.
 
-    Args:
-        log_probs, reference: (B, T, V) log-probabilities given the same earlier tokens.
-
-    Returns:
-        (B, T) nats, at least zero. The sum over T, averaged over samples of the policy, estimates the KL of
-        whole pictures.
+    (B, T, V) log-probabilities given the same earlier tokens to (B, T) nats, at least zero. The sum over T,
+    averaged over samples of the policy, estimates the KL of whole pictures.
     """
     return (log_probs.exp() * (log_probs - reference)).sum(-1).clamp(min=0)
 
 
 def k3(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """The same KL estimated from the sampled token alone (Schulman 2020), as in the paper; for comparison.
-
-    Args:
-        log_probs, reference: (B, T) log-probabilities of the sampled tokens.
-    """
+    """The same from the (B, T) log-probabilities of sampled tokens alone (Schulman 2020), as in the paper."""
     log_ratio = reference - log_probs
     return log_ratio.exp() - log_ratio - 1
 

@@ -70,9 +70,7 @@ class Place:
         policy = self.policy(STARTS[task])
         if guidance != 1:
             if self.recipe.kind != "transformer":
-                raise ValueError(
-                    f"guidance is {guidance}; the policy of {self.recipe.name} knows only 1: none."
-                )
+                raise ValueError(f"guidance is {guidance}; an LSTM of {self.recipe.name} knows only 1: none.")
             policy.guidance = guidance
         return policy
 

@@ -24,9 +24,7 @@ class Rollout:
     """Generated samples, and the distributions that they were drawn from."""
 
     tokens: torch.Tensor  # (B, T) int64
-    distributions: (
-        torch.Tensor
-    )  # (B, T, V) float32: log-probabilities of every value that might have been drawn
+    distributions: torch.Tensor  # (B, T, V) float32: log-probabilities of all values of each token
 
     @property
     def log_probs(self) -> torch.Tensor:
@@ -68,8 +66,7 @@ class Policy(nn.Module):
             tokenizer.requires_grad_(False)
 
     def logits(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Teacher-forced logits at temperature 1: entry t has seen the label and the tokens before t, not t
-        itself.
+        """Teacher-forced logits at temperature 1: entry t has seen the label and the tokens before t.
 
         Args:
             labels: (B,) int64 in [0, 10). A transformer knows label 10 as well: none.

@@ -27,9 +27,7 @@ class Pictures:
     tokens: torch.Tensor  # (B, T) int64, the same pictures
     classifier: Classifier
     reference: Policy
-    typical: tuple[
-        float, float
-    ]  # mean and spread of the reference's log-likelihood of its own samples, in nats
+    typical: tuple[float, float]  # mean and spread of its samples' log-likelihood by itself, in nats
 
 
 def confidence(pictures: Pictures) -> torch.Tensor:

@@ -4,10 +4,12 @@ The loop maximises  E[reward] - beta * KL(policy || reference)  over whole pictu
 policy itself. What tells REINFORCE (Williams 1992) from GRPO (Shao et al. 2024; AR-GRPO brings it to
 pictures) is in core.algorithms: how rewards become advantages, and how often the same samples are used.
 
-Left out on purpose: a value function (the group replaces it), and the k3 gradient of TRL and the paper:
-with V values a token the KL is summed exactly. That sum covers a token's own distribution; the KL that a
-token leads to later is charged to it through its advantage. Together they are the gradient of the KL of
-whole pictures (tests/test_estimator.py proves it).
+Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper: with
+V values a token, the KL of its distribution, kl_t, is summed exactly. The gradient is the mean over samples:
+
+    sum over t of  (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t
+
+for a token answers for its own distribution and for where it leads (tests/test_estimator.py proves it).
 """
 
 from __future__ import annotations
@@ -92,9 +94,9 @@ def train(
             advantages = algorithm.advantages(reward, past)  # (L, G)
             past.append(reward.mean().item())
 
-            with torch.no_grad():
-                before = reference.log_probs(labels, rollout.tokens, config.temperature)  # (B, T, V)
-            batch, kl = make_batch(rollout, labels, advantages, before, config)
+            with torch.no_grad():  # (B, T, V)
+                reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
+            batch, kl = make_batch(rollout, labels, advantages, reference_log_probs, config)
             clipped = []
             for _ in range(algorithm.updates):
                 log_probs = policy.log_probs(labels, batch.tokens, config.temperature)  # (B, T, V)
@@ -126,14 +128,18 @@ def train(
 
 
 def make_batch(
-    rollout: Rollout, labels: torch.Tensor, advantages: torch.Tensor, before: torch.Tensor, config: RLConfig
+    rollout: Rollout,
+    labels: torch.Tensor,
+    advantages: torch.Tensor,
+    reference_log_probs: torch.Tensor,
+    config: RLConfig,
 ) -> tuple[Batch, torch.Tensor]:
     """What a step learns from, and the (B, T) KL of each token's distribution to the reference's."""
-    kl = exact_kl(rollout.distributions, before)
+    kl = exact_kl(rollout.distributions, reference_log_probs)
     ahead = later(kl).view(len(config.digits), -1, kl.shape[1])  # (L, G, T)
-    ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)  # a group's mean is no sample's fault
+    ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)  # the group is its baseline as well
     per_token = advantages.flatten()[:, None] - config.beta * ahead
-    return Batch(labels, rollout.tokens, rollout.log_probs, before, per_token), kl
+    return Batch(labels, rollout.tokens, rollout.log_probs, reference_log_probs, per_token), kl
 
 
 def objective(
@@ -156,11 +162,8 @@ def make_optimizer(policy: Policy, config: RLConfig):
     """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
     inputs = policy.label_inputs()
     known = {id(parameter) for parameter in inputs}
-    others = [
-        parameter
-        for parameter in policy.parameters()
-        if parameter.requires_grad and id(parameter) not in known
-    ]
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    others = [parameter for parameter in trained if id(parameter) not in known]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 

@@ -1,5 +1,4 @@
-"""The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved, so each can be
-rerun.
+"""The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved: each can be rerun.
 
 A stage is a generator of (done, total, note): the command line draws a progress bar from it.
 """
@@ -109,15 +108,9 @@ def rl_stage(
     reference, policy = place.start(task), place.start(task, config.guidance)
     shape = place.shape if config.guidance == 1 else {**place.shape, "guidance": config.guidance}
     rewards = Rewards(place.classifier(), reference, run.rewards)
-    about = {
-        "recipe": recipe.name,
-        "task": task,
-        "run": name,
-        "seed": seed,
-        "algorithm": {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)},
-        "config": dataclasses.asdict(config),
-        "rewards": rewards.weights,
-    }
+    about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
+    about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}
+    about["config"] = dataclasses.asdict(config)
     generator, curve = torch.Generator().manual_seed(seed), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots else set()  # most happens early
     if snapshots:

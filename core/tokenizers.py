@@ -12,37 +12,18 @@ import torch
 class PixelTokenizer:
     """One token a pixel, in raster order (row by row, from the top left), its value a gray level.
 
-    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), ``levels - 1`` is full ink
-    (white).
+    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), the last full ink (white).
     """
 
     def __init__(self, size: int, levels: int):
-        """
-        Args:
-            size: height and width of the picture in pixels, 1 to 64.
-            levels: number of gray levels, 2 to 256.
-        """
+        """``size``: height and width in pixels, 1 to 64. ``levels``: number of gray levels, 2 to 256."""
         if not (isinstance(size, int) and 1 <= size <= 64):
             raise ValueError(f"size is {size!r}; a picture is 1 to 64 pixels high and wide.")
         if not (isinstance(levels, int) and 2 <= levels <= 256):
             raise ValueError(f"levels is {levels!r}; a pixel has 2 to 256 gray levels.")
-        self.size = size
-        self.levels = levels
-
-    @property
-    def grid(self) -> int:
-        """Tokens a side."""
-        return self.size
-
-    @property
-    def length(self) -> int:
-        """Tokens a picture (T)."""
-        return self.size * self.size
-
-    @property
-    def vocabulary(self) -> int:
-        """Values a token can take (V)."""
-        return self.levels
+        self.size = self.grid = size  # grid: tokens a side
+        self.length = size * size  # tokens a picture (T)
+        self.vocabulary = self.levels = levels  # values that a token can take (V)
 
     @property
     def codebook(self) -> torch.Tensor:
@@ -55,32 +36,17 @@ class PixelTokenizer:
         return torch.zeros(self.length, dtype=torch.int64)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Pictures to tokens, each pixel rounded to its nearest gray level.
+        """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens: each pixel's nearest gray level.
 
-        Args:
-            images: (B, 1, size, size) floating point, in [0, 1].
-
-        Returns:
-            (B, T) int64 in [0, levels).
-
-        Raises:
-            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or
-                NaN.
+        Raises TypeError for other than floating point, ValueError for another shape, values outside or NaN.
         """
         check_images(images, self.size)
         return (images * (self.levels - 1)).round().long().flatten(1)
 
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens to pictures; ``encode(decode(tokens))`` gives the same tokens back.
+        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]; ``encode`` gives them back.
 
-        Args:
-            tokens: (B, T) int64 in [0, levels).
-
-        Returns:
-            (B, 1, size, size) float32 in [0, 1].
-
-        Raises:
-            TypeError: not an int64 tensor. ValueError: another shape, or a token outside [0, levels).
+        Raises TypeError for other than int64, ValueError for another shape or tokens outside [0, levels).
         """
         check_tokens(tokens, self.length, self.levels)
         return (tokens.float() / (self.levels - 1)).view(-1, 1, self.size, self.size)
@@ -104,7 +70,7 @@ def check_tokens(tokens: torch.Tensor, length: int, vocabulary: int) -> None:
         raise TypeError(f"tokens are {kind}; expected a tensor of torch.int64.")
     if tokens.ndim != 2 or tokens.shape[1] != length:
         raise ValueError(f"tokens have shape {tuple(tokens.shape)}; expected (B, {length}).")
-    if tokens.numel() and not (0 <= int(tokens.min()) and int(tokens.max()) < vocabulary):
-        raise ValueError(
-            f"tokens range from {int(tokens.min())} to {int(tokens.max())}; allowed: 0 to {vocabulary - 1}."
-        )
+    if tokens.numel():
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= vocabulary:
+            raise ValueError(f"tokens range from {low} to {high}; allowed: 0 to {vocabulary - 1}.")

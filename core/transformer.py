@@ -97,9 +97,8 @@ class TransformerPolicy(Policy):
         """
         super().__init__(tokenizer)
         if width < 1 or heads < 1 or layers < 1 or width % (4 * heads):
-            raise ValueError(
-                f"width is {width}, heads {heads}, layers {layers}; width is a multiple of 4 x heads."
-            )
+            given = f"width is {width}, heads {heads}, layers {layers}"
+            raise ValueError(f"{given}; width is a multiple of 4 x heads.")
         if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too
             raise ValueError(f"guidance is {guidance!r}; allowed: 1 to 10.")
         self.guidance = guidance

@@ -56,8 +56,7 @@ class PatchTokenizer(nn.Module):
         """
         Args:
             size: height and width of the picture in pixels, a multiple of 4.
-            codes: size of the codebook.
-            dim: numbers in a code.
+            codes, dim: size of the codebook (V), numbers in a code (D).
             channels: of the first convolution; the second has twice as many.
         """
         super().__init__()
@@ -84,35 +83,16 @@ class PatchTokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Pictures to tokens.
-
-        Args:
-            images: (B, 1, size, size) floating point, in [0, 1].
-
-        Returns:
-            (B, T) int64 in [0, V).
-
-        Raises:
-            TypeError: not a floating-point tensor. ValueError: another shape, or a value outside [0, 1] or
-                NaN.
-        """
+        """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens. Raises as PixelTokenizer's."""
         check_images(images, self.size)
         vectors = self.encoder(images * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
         return self.nearest(vectors.flatten(0, 2)).view(len(images), self.length)
 
     @torch.no_grad()
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens to pictures. Not the inverse of ``encode``: several sequences may draw nearly the same
-        picture.
+        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]. Raises as PixelTokenizer's.
 
-        Args:
-            tokens: (B, T) int64 in [0, V).
-
-        Returns:
-            (B, 1, size, size) float32 in [0, 1].
-
-        Raises:
-            TypeError: not an int64 tensor. ValueError: another shape, or a token outside [0, V).
+        Not the inverse of ``encode``: several sequences may draw nearly the same picture.
         """
         check_tokens(tokens, self.length, self.vocabulary)
         return self.draw(self.codebook[tokens])
@@ -133,9 +113,7 @@ def train_tokenizer(
     section 3): else most codes die.
 
     Args:
-        tokenizer: what to train.
         images: (N, 1, size, size) in [0, 1].
-        config: see TokenizerConfig.
         generator: picks batches and the places of restarted codes.
     """
     book = tokenizer.codebook
@@ -145,9 +123,8 @@ def train_tokenizer(
     started = time.perf_counter()
     for step in range(config.steps):
         left = 1 - step / config.steps
-        optimizer.param_groups[0]["lr"] = config.lr * min(
-            1.0, (step + 1) / 50, 2 * left
-        )  # falls over the second half
+        rate = min(1.0, (step + 1) / 50, 2 * left)  # falls over the second half
+        optimizer.param_groups[0]["lr"] = config.lr * rate
         picked = torch.randint(len(images), (config.batch,), generator=generator)
         batch = augment(images[picked], config.strength, generator)
         vectors = tokenizer.encoder(batch * 2 - 1).permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, D)
@@ -167,9 +144,8 @@ def train_tokenizer(
                 total[dead] = places / len(book)
             book.copy_(total / share.clamp(min=1e-8)[:, None])
         quantised = book[chosen].view_as(vectors)
-        drawn = tokenizer.draw(
-            vectors + (quantised - vectors).detach()
-        )  # straight through: the codes have no gradient
+        # Straight through: to the gradient, rounding to a code is no change at all.
+        drawn = tokenizer.draw(vectors + (quantised - vectors).detach())
         mse = F.mse_loss(drawn, batch)
         loss = mse + config.commitment * F.mse_loss(vectors, quantised)
         optimizer.zero_grad(set_to_none=True)

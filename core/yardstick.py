@@ -107,13 +107,10 @@ class Yardstick:
 
     def along_training(self, task: str, name: str) -> list[dict]:
         """Quality, diversity and KL of a run's seed 0 at the start, at its snapshots and at the end."""
-        labels, reference, points = (
-            torch.arange(10).repeat_interleave(ALONG // 10),
-            self.place.start(task),
-            [],
-        )
+        labels, start = torch.arange(10).repeat_interleave(ALONG // 10), self.place.start(task)
+        points = []
         for samples, policy in self.place.along(task, name):
-            values = self.policy(policy, reference, labels, nll=False)
+            values = self.policy(policy, start, labels, nll=False)
             kept = ("success", "reward", "kl", "frechet", "coverage", "entropy")
             points.append({"samples": samples, **{name: values[name] for name in kept}})
         return points
@@ -176,31 +173,31 @@ def relative_variance(
     generator = torch.Generator().manual_seed(0)
     config = next(iter(runs.values())).config
     labels = torch.tensor(config.digits).repeat_interleave(config.group)
-    for _ in range(BATCHES + 1):
+    for _ in range(BATCHES + 1):  # the first batch only gives the baseline its mean
         rollout = policy.sample(labels, config.temperature, generator)
         images = policy.tokenizer.decode(rollout.tokens)
         reward = rewards.total(rewards.terms(images, labels, rollout.tokens)).view(len(config.digits), -1)
-        if past:  # the first batch only gives the baseline its mean
+        if past:
             log_probs = policy.log_probs(labels, rollout.tokens, config.temperature)
             with torch.no_grad():
-                before = reference.log_probs(labels, rollout.tokens, config.temperature)
+                reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
             for name, run in runs.items():
                 advantages = run.algorithm.advantages(reward, past)
-                batch, _ = make_batch(rollout, labels, advantages, before, run.config)
+                batch, _ = make_batch(rollout, labels, advantages, reference_log_probs, run.config)
                 gain, _ = objective(log_probs, batch, run.algorithm, run.config.beta)
                 parts = torch.autograd.grad(gain.mean(), parameters, retain_graph=True)
                 gradients[name].append(torch.cat([part.flatten() for part in parts]))
         past.append(reward.mean().item())
     norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
-    # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs speaks for them all.
-    same = [
+    found = {name: own / expected - 1 if expected else None for name, (own, expected) in norms.items()}
+    # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs tells it for all.
+    plain = {
         name for name, run in runs.items() if isinstance(run.algorithm, Reinforce) and not run.config.beta
-    ]
-    found = {}
-    for name, (own, expected) in norms.items():
-        if name in same:
-            expected = norms[min(same, key=lambda other: norms[other][0])][1]
-        found[name] = own / expected - 1 if expected else None
+    }
+    quiet = min(plain, key=lambda name: norms[name][0], default="")
+    for name in plain:
+        expected = norms[quiet][1]
+        found[name] = norms[name][0] / expected - 1 if expected else None
     return found
 
 

@@ -157,6 +157,11 @@ def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path, c
     assert "--ship ships seed 0 alone" in capsys.readouterr().err
 
 
+def test_a_run_of_a_recipe_that_borrows_its_classifier_can_be_trained(tmp_path):
+    assert main(f"grpo --recipe guide-8x8 --steps 1 --runs {tmp_path}".split()) == 0
+    assert (tmp_path / "guide-8x8/scratch/grpo/seed-0/curve.png").is_file()
+
+
 def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     stand_in, monkeypatch, tmp_path, capsys
 ):
