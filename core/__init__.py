@@ -11,7 +11,7 @@ For reading in one evening, in this order; the first three lines are the lesson,
     data, pretrain                         where a policy comes from before RL
     configs, recipes                       every hyperparameter, and every run
     metrics, bestofn, yardstick            what is measured, and how
-    evaluate, report, figures, sheets      tables and pictures of it
+    evaluate, report, figures              tables and pictures of it
     checkpoints, place, stages, train      weights on disk, and the command line
 """
 

@@ -17,13 +17,18 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 import tyro
+from matplotlib.colors import to_rgb
+from torchvision.utils import make_grid
 
 from core import checkpoints
 from core.checkpoints import CheckpointError
+from core.classifiers import Classifier, predict
 from core.place import Place, Where, exit_code
+from core.policies import Policy
 from core.recipes import STARTS
-from core.sheets import draw_rewards, draw_sheet, draw_steps, save
+from core.rewards import TERMS, Rewards
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -38,9 +43,16 @@ COLOURS = {  # one a run, the same in every figure and on the page
 }
 TRAINING = {"reward": "reward", "success": "judge success", "kl": "KL to the start, nats per image"}
 DIVERSITY = {"success": "judge success", "frechet": "Frechet", "coverage": "coverage", "entropy": "entropy"}
+FAILED = "#D55E00"  # the frame of a sample that the judge reads as another digit
 GRAY = "#777777"  # of runs outside the staircase
 plt.rcParams |= {"figure.constrained_layout.use": True, "savefig.dpi": 110, "font.size": 13}
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+
+
+def save(figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
 
 
 def draw_lines(curves: dict[str, list[dict]], headings: dict[str, str], path: Path) -> None:
@@ -67,26 +79,26 @@ def columns(points: list[dict], names: Iterable[str]) -> dict[str, list]:
 
 
 def draw_staircase(report: dict, task: str, path: Path) -> None:
-    """What each ingredient is worth: success, KL, coverage and samples to 90 %, a bar a run."""
-    rows = {row["name"]: row["values"] for row in report["rows"]}
+    """What each ingredient is worth, a bar a run. The variance is that of one step's gradient, relative."""
+    runs, rows = report["runs"][task], {row["name"]: row["values"] for row in report["rows"]}
     names = [name for name in COLOURS if f"{task}: {name}" in rows]
-    colours = [COLOURS[name] for name in names]
-    figure, axes = plt.subplots(1, 4, figsize=(18, 4.4), sharey=True)
     headings = {"success": "judge success", "kl": "KL spent, nats", "coverage": "coverage of real digits"}
-    for axis, (value, heading) in zip(axes, headings.items(), strict=False):
-        found = [rows[f"{task}: {name}"][value] for name in names]
-        means = [entry["mean"] for entry in found]
-        axis.barh(names, means, xerr=[entry["interval"] or 0 for entry in found], color=colours)
-        axis.set_title(heading)
-        if value == "success":
-            axis.set_xlim(max(0.0, min(means) - 0.1), 1)
-    for i, name in enumerate(names):
-        needed = report["runs"][task][name]["samples"]["0.9"]
-        axes[3].barh(name, needed["mean"] or 0, color=COLOURS[name])
-        if not needed["mean"]:
-            axes[3].text(0, i, " as the start" if needed.get("above") else " never", va="center")
-    axes[3].set_title("samples to 90 % success")
-    axes[0].invert_yaxis()
+    panels = {title: [rows[f"{task}: {name}"][key] for name in names] for key, title in headings.items()}
+    panels["samples to 90 % success"] = [runs[name]["samples"]["0.9"] for name in names]
+    for key, title in {"start": "variance at the start", "halfway": "variance half way"}.items():
+        if key in runs["variance"]:
+            panels[title] = [{"mean": runs["variance"][key].get(name), "interval": None} for name in names]
+    figure, axes = plt.subplots(2, 3, figsize=(16, 8), sharey=True)
+    for axis, (title, found) in zip(axes.flat, panels.items(), strict=False):
+        means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
+        axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
+        axis.set_title(title)
+        for i, entry in enumerate(found):
+            if entry["mean"] is None:
+                axis.text(0, i, " never" if entry.get("above") is False else " -", va="center")
+    success = [entry["mean"] for entry in panels["judge success"]]
+    axes[0, 0].set_xlim(max(0.0, min(success) - 0.1), 1)
+    axes[0, 0].invert_yaxis()
     save(figure, path)
 
 
@@ -108,20 +120,66 @@ def draw_frontier(report: dict, task: str, path: Path) -> None:
     save(figure, path)
 
 
-def draw_variance(report: dict, task: str, path: Path) -> None:
-    """How much the gradient estimate of one step scatters, over the squared norm of its mean."""
-    variance = report["runs"][task]["variance"]
-    names = [name for name in COLOURS if name in variance["start"]]
-    places, colours = np.arange(len(names)), [COLOURS[name] for name in names]
-    figure, axis = plt.subplots(figsize=(10, 4.6))
-    axis.set(yscale="log", ylim=(1, None), title=f"{task}: relative variance of one step's gradient")
-    for i, (point, title) in enumerate({"start": "at the start", "halfway": "half way"}.items()):
-        if point in variance:
-            heights = [variance[point][name] or math.nan for name in names]
-            axis.bar(places + 0.4 * i, heights, 0.38, color=colours, alpha=1 - i / 2, label=title)
-    axis.set_xticks(places + 0.2, names)
-    axis.legend()
+def draw_sheet(policy: Policy, judge: Classifier, title: str, path: Path) -> None:
+    """A hundred samples, ten a label; what the judge reads as another digit stands in a frame."""
+    images, failed = judged_samples(policy, judge, torch.arange(10).repeat_interleave(10), seed=0)
+    figure, axis = plt.subplots(figsize=(8, 8.4))
+    show(axis, images, failed, columns=10)
+    axis.set_title(f"{title}: the judge reads {100 - int(failed.sum())} of 100 as asked")
     save(figure, path)
+
+
+def draw_steps(place: Place, task: str, name: str, path: Path) -> None:
+    """One sample a label along a run's training, from the same random numbers."""
+    judge, seen, parts = place.judge(), [], []
+    for samples, policy in place.along(task, name):
+        seen.append(f"{samples:,}")
+        parts.append(judged_samples(policy, judge, torch.arange(10), seed=3))
+    images, failed = (torch.cat(part) for part in zip(*parts, strict=True))
+    figure, axis = plt.subplots(figsize=(9, 0.9 * len(seen) + 0.5))
+    height = show(axis, images, failed, columns=10)
+    axis.set_yticks([height * (i + 0.5) for i in range(len(seen))], seen)
+    axis.set_title(f"{task}/{name}, after so many samples")
+    save(figure, path)
+
+
+def draw_rewards(place: Place, task: str, path: Path) -> None:
+    """What each reward term makes of the start's samples, from the worst to the best by each."""
+    reference = place.start(task)
+    rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
+    labels = torch.arange(300) % 10
+    rollout = reference.sample(labels, generator=torch.Generator().manual_seed(0))
+    images = reference.tokenizer.decode(rollout.tokens)
+    terms = rewards.terms(images, labels, rollout.tokens, TERMS)
+    figure, axes = plt.subplots(len(TERMS), 1, figsize=(13, 1.6 * len(TERMS)))
+    for axis, (name, values) in zip(axes, terms.items(), strict=True):
+        shown = values.argsort()[torch.linspace(0, len(values) - 1, 12).long()]
+        side = show(axis, images[shown], torch.zeros(12, dtype=torch.bool), columns=12)
+        captions = [f"{labels[i]}: {values[i]:.2f}" for i in shown]
+        axis.set_xticks([side * (i + 0.5) for i in range(12)], captions)
+        axis.set_ylabel(name)
+    save(figure, path)
+
+
+def judged_samples(policy: Policy, judge: Classifier, labels: torch.Tensor, seed: int):
+    """A sample a label, (B, 1, H, W), and whether the judge reads each as another digit, (B,)."""
+    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(seed))
+    images = policy.tokenizer.decode(rollout.tokens)
+    return images, predict(judge, images).argmax(1) != labels
+
+
+def show(axis, images: torch.Tensor, failed: torch.Tensor, columns: int) -> int:
+    """Draw (B, 1, H, W) images in rows, those that failed in a frame; returns the side of one in pixels."""
+    zoom, edge = 112 // images.shape[-1], 8
+    images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    frames = torch.where(failed[:, None], torch.tensor(to_rgb(FAILED)), torch.ones(3))[:, :, None, None]
+    side = images.shape[-1] + 2 * edge
+    tiles = frames.repeat(1, 1, side, side)
+    tiles[:, :, edge:-edge, edge:-edge] = images
+    axis.imshow(make_grid(tiles, columns, padding=0).permute(1, 2, 0).numpy())
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    return side
 
 
 def beside_checkpoint(place: Place, folder: Path) -> None:
@@ -152,7 +210,6 @@ def draw_all(place: Place, out: Path) -> None:
         if "best-of-N" in runs:
             draw_staircase(report, task, out / f"{task}-staircase.png")
             draw_frontier(report, task, out / f"{task}-frontier.png")
-            draw_variance(report, task, out / f"{task}-variance.png")
             draw_rewards(place, task, out / f"{task}-rewards.png")
             for name in ("reinforce", "grpo"):
                 if place.snapshots(task, name).is_dir():

@@ -107,16 +107,7 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
     folders = f"--checkpoints {tmp_path / 'ship'} --runs {tmp_path / 'runs'} --out {tmp_path / 'figures'}"
     assert figures.main(["--recipe", "tiny-patches", *folders.split()]) == 0
     drawn = {path.name for path in (tmp_path / "figures" / "tiny-patches").iterdir()}
-    kinds = (
-        "curves",
-        "diversity",
-        "staircase",
-        "frontier",
-        "variance",
-        "rewards",
-        "grpo-samples",
-        "grpo-steps",
-    )
+    kinds = ("curves", "diversity", "staircase", "frontier", "rewards", "grpo-samples", "grpo-steps")
     assert {f"{task}-{kind}.png" for task in ("steer", "refine") for kind in kinds} <= drawn
 
 
