@@ -29,6 +29,7 @@ from core.report import Report, fingerprint, text
 from core.yardstick import Yardstick, draw, gradient_variance, samples_to_success
 
 SAMPLES = 10_000
+LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success, for which samples are counted
 
 
 @dataclass(frozen=True)
@@ -43,86 +44,101 @@ class Options(Where):
 def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
     """Measure every checkpoint of a recipe that is there; write and return its metrics.json."""
     place.require("judge", "classifier")
-    yardstick, report = Yardstick(place), Report(place, samples, resume)
-    labels = torch.arange(10).repeat_interleave(samples // 10)
-    report.measure("real against real", "", lambda: yardstick.real_digits(samples))
-    if place.recipe.tokenizer is not None:
-        weights = fingerprint(place.folder("tokenizer"))
-        report.measure("real, through the tokenizer", weights, yardstick.reconstructed)
-    report.measure("random pixels", "", lambda: yardstick.noise(samples))
-    guide = place.root / "guide-8x8" / "scratch" / "reinforce"
-    if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-        sevens = torch.full((samples,), 7)
-        images, _ = draw(checkpoints.load_policy(guide), None, sevens)
-        report.measure("guide's recipe", fingerprint(guide), lambda: yardstick.pictures(images, sevens))
-    for task in place.recipe.tasks:
-        if checkpoints.exists(place.folder(STARTS[task])):
-            measure_task(place, yardstick, report, task, labels)
-    report.write(done=True)
-    return json.loads(report.path.read_text(encoding="utf-8"))
+    return Evaluation(place, samples, resume).everything()
 
 
-def measure_task(place: Place, yardstick: Yardstick, report: Report, task: str, labels: torch.Tensor) -> None:
-    """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
-    runs, start = place.recipe.tasks[task], place.start(task)
-    weights, title = fingerprint(place.folder(STARTS[task])), f"{task}: start ({STARTS[task]})"
+class Evaluation:
+    """The measurements of a recipe, one after the other; each is written as soon as it is made."""
 
-    @functools.cache
-    def pool() -> torch.Tensor:
-        """The start's samples, drawn once for its row and for best-of-N."""
-        return draw(start, None, labels)[0]
+    def __init__(self, place: Place, samples: int, resume: bool):
+        self.place, self.samples, self.resume = place, samples, resume
+        self.yardstick, self.report = Yardstick(place), Report(place, samples, resume)
+        self.labels = torch.arange(10).repeat_interleave(samples // 10)
 
-    def plain() -> dict[str, float]:
-        return {**yardstick.pictures(pool(), labels), "kl": 0.0, "nll": yardstick.nll(start)}
+    def everything(self) -> dict:
+        place, yardstick, report = self.place, self.yardstick, self.report
+        report.measure("real against real", "", lambda: yardstick.real_digits(self.samples))
+        if place.recipe.tokenizer is not None:
+            weights = fingerprint(place.folder("tokenizer"))
+            report.measure("real, through the tokenizer", weights, yardstick.reconstructed)
+        report.measure("random pixels", "", lambda: yardstick.noise(self.samples))
+        guide = place.root / "guide-8x8" / "scratch" / "reinforce"
+        if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
+            sevens, policy = torch.full((self.samples,), 7), checkpoints.load_policy(guide)
+            report.measure(
+                row="guide's recipe",
+                weights=fingerprint(guide),
+                values=lambda: yardstick.pictures(draw(policy, None, sevens)[0], sevens),
+            )
+        for task in place.recipe.tasks:
+            if checkpoints.exists(place.folder(STARTS[task])):
+                self.task(task)
+        report.write(done=True)
+        return json.loads(report.path.read_text(encoding="utf-8"))
 
-    report.measure(title, weights, plain)
-    for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
-        guided = functools.partial(yardstick.policy, place.start(task, guidance), start, labels)
-        report.measure(f"{title}, guidance {guidance:g}", weights, guided)
-    for name in tqdm(runs, desc=f"evaluate {task}"):
-        if checkpoints.exists(place.folder(f"{task}/{name}")):
-            measure_run(place, yardstick, report, task, name, start, labels)
-    if STARTS[task] == "random" or f"{task}: grpo" not in report.rows:
-        return
-    beliefs, reads = predict(yardstick.classifier, pool()), predict(yardstick.judge, pool()).argmax(1)
-    best_of_n = functools.partial(best_of_n_row, beliefs, reads, labels, start.ignores_labels())
-    price = report.mean(f"{task}: grpo", "kl")
-    report.add(f"{task}: best-of-N at the KL of grpo", "", {"0": best_of_n(price)})
-    line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
-    variance = report.before["runs"].get(task, {}).get("variance", {})
-    if not (report.resume and "halfway" in variance):
-        variance = {**variance, **gradient_variance(place, task)}
-    report.runs[task] |= {"best-of-N": line, "variance": variance}
+    def task(self, task: str) -> None:
+        """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
+        place, yardstick, report, labels = self.place, self.yardstick, self.report, self.labels
+        runs, start = place.recipe.tasks[task], place.start(task)
+        weights, title = fingerprint(place.folder(STARTS[task])), f"{task}: start ({STARTS[task]})"
 
+        @functools.cache
+        def pool() -> torch.Tensor:
+            """The start's samples, drawn once for its row and for best-of-N."""
+            return draw(start, None, labels)[0]
 
-def measure_run(place: Place, yardstick, report: Report, task: str, name: str, start: Policy, labels) -> None:
-    """The row of a run, over its seeds, and what its training looked like."""
-    folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
-    weights, config = fingerprint(folder), checkpoints.read_config(folder)["config"]
-    asked = labels[torch.isin(labels, torch.tensor(config["digits"]))]
-    seeds = dict(report.known(row, weights))
-    before = report.before["runs"].get(task, {}).get(name, {}) if seeds else {}
-    curves = dict(before.get("curves", {}))
-    for seed, path in place.seeds(task, name).items():
-        mark = fingerprint(path)
-        if not (report.resume and seeds.get(seed, {}).get("weights") == mark):
-            values = yardstick.policy(checkpoints.load_policy(path), start, asked)
-            seeds[seed] = {**values, "weights": mark}
-        curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
-        kept = ("samples", "reward", "success", "kl")
-        curves[seed] = {column: [point[column] for point in curve] for column in kept}
-    along = before.get("along", [])
-    if place.snapshots(task, name).is_dir() and not (report.resume and along):
-        along = yardstick.along_training(task, name)
-    before_rl = report.mean(f"{task}: start ({STARTS[task]})", "success")
-    levels = (0.5, 0.75, 0.9, 0.95)
-    report.runs.setdefault(task, {})[name] = {
-        "says": place.recipe.tasks[task][name].says,
-        "samples": {str(level): samples_to_success(curves, level, before_rl) for level in levels},
-        "along": along,
-        "curves": curves,
-    }
-    report.add(row, weights, seeds)
+        def plain() -> dict[str, float]:
+            return {**yardstick.pictures(pool(), labels), "kl": 0.0, "nll": yardstick.nll(start)}
+
+        report.measure(title, weights, plain)
+        for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
+            guided = functools.partial(yardstick.policy, place.start(task, guidance), start, labels)
+            report.measure(f"{title}, guidance {guidance:g}", weights, guided)
+        for name in tqdm(runs, desc=f"evaluate {task}"):
+            if checkpoints.exists(place.folder(f"{task}/{name}")):
+                self.run(task, name, start)
+        grpo = f"{task}: grpo"
+        if STARTS[task] == "random" or grpo not in report.rows:
+            return
+        beliefs, reads = predict(yardstick.classifier, pool()), predict(yardstick.judge, pool()).argmax(1)
+        best_of_n = functools.partial(best_of_n_row, beliefs, reads, labels, start.ignores_labels())
+        equal = best_of_n(report.mean(grpo, "kl"))
+        report.add(f"{task}: best-of-N at the KL of grpo", "", {"0": equal})
+        line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
+        known = report.known(grpo, fingerprint(place.folder(f"{task}/grpo")))
+        variance = report.before["runs"].get(task, {}).get("variance", {}) if known else {}
+        if not (self.resume and "halfway" in variance):
+            variance = {**variance, **gradient_variance(place, task)}
+        report.runs[task] |= {"best-of-N": line, "variance": variance}
+
+    def run(self, task: str, name: str, start: Policy) -> None:
+        """The row of a run, over its seeds, and what its training looked like."""
+        place, report = self.place, self.report
+        folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
+        weights, digits = fingerprint(folder), checkpoints.read_config(folder)["config"]["digits"]
+        labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
+        seeds = dict(report.known(row, weights))
+        before = report.before["runs"].get(task, {}).get(name, {}) if seeds else {}
+        curves = dict(before.get("curves", {}))
+        for seed, path in place.seeds(task, name).items():
+            mark = fingerprint(path)
+            if not (self.resume and seeds.get(seed, {}).get("weights") == mark):
+                values = self.yardstick.policy(checkpoints.load_policy(path), start, labels)
+                seeds[seed] = {**values, "weights": mark}
+            curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
+            kept = ("samples", "reward", "success", "kl")
+            curves[seed] = {column: [point[column] for point in curve] for column in kept}
+        along = before.get("along", [])
+        if place.snapshots(task, name).is_dir() and not (self.resume and along):
+            along = self.yardstick.along_training(task, name)
+        success = report.mean(f"{task}: start ({STARTS[task]})", "success")
+        report.runs.setdefault(task, {})[name] = {
+            "says": place.recipe.tasks[task][name].says,
+            "samples": {str(level): samples_to_success(curves, level, success) for level in LEVELS},
+            "along": along,
+            "curves": curves,
+        }
+        report.add(row, weights, seeds)
 
 
 def best_of_n_row(

@@ -40,7 +40,7 @@ class Report:
 
     def __init__(self, place: Place, samples: int, resume: bool):
         self.path, self.resume = place.folder("metrics.json"), resume
-        judge = fingerprint(place.root / (place.recipe.borrows or place.recipe.name) / "judge")
+        judge = fingerprint(place.root / place.judged_by / "judge")
         self.about = {"recipe": place.recipe.name, "samples": samples, "seed": SEED}
         self.about |= {"temperature": 1.0, "judge": judge}
         self.rows: dict[str, dict] = {}
