@@ -63,7 +63,7 @@ class LSTMPolicy(Policy):
         return [self.label, self.label_position]
 
     def _canvas(self, batch: int) -> torch.Tensor:
-        """(B, cells) a grid on which nothing is drawn yet."""
+        """(B, cells) the grid and its edge with nothing drawn: in each cell a value beyond the tokens'."""
         side = self.tokenizer.grid + 2 * EDGE
         return torch.full((batch, side * side), self.tokenizer.vocabulary, device=self.home.device)
 

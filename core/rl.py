@@ -74,10 +74,7 @@ def train(
     Args:
         policy: what learns; starts equal to the reference.
         reference: frozen; the KL is measured to it.
-        rewards: what is paid.
         judge: only watched, never optimised.
-        algorithm: see core.algorithms.
-        config: see RLConfig.
         generator: where all randomness comes from, on the policy's device.
     """
     optimizer, schedule = make_optimizer(policy, config)

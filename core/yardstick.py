@@ -191,9 +191,7 @@ def relative_variance(
     norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
     found = {name: own / expected - 1 if expected else None for name, (own, expected) in norms.items()}
     # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs tells it for all.
-    plain = {
-        name for name, run in runs.items() if isinstance(run.algorithm, Reinforce) and not run.config.beta
-    }
+    plain = [name for name, run in runs.items() if type(run.algorithm) is Reinforce and run.config.beta == 0]
     quiet = min(plain, key=lambda name: norms[name][0], default="")
     for name in plain:
         expected = norms[quiet][1]

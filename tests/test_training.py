@@ -251,7 +251,7 @@ def paid(policy, classifier) -> float:
 def learn(algorithm, beta, start, classifier, seed) -> float:
     """What a short run ends with."""
     policy = copy.deepcopy(start)
-    config = RLConfig(steps=40, group=16, lr=3e-3, label_lr=10, beta=beta)
+    config = RLConfig(steps=30, group=16, lr=3e-3, label_lr=10, beta=beta)
     rewards = Rewards(classifier, start, {"confidence": 1.0})
     for _ in train(
         policy, start, rewards, classifier, algorithm, config, torch.Generator().manual_seed(seed)
