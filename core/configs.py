@@ -21,7 +21,7 @@ def check_ranges(config, **ranges: tuple[float, float]) -> None:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Adam (Kingma and Ba 2015) under a warm-up and a cosine decay to zero."""
+    """AdamW (Loshchilov and Hutter 2019) under a warm-up and a cosine decay to zero."""
 
     steps: int = 3000  # number of updates
     batch: int = 128  # pictures an update
@@ -30,11 +30,12 @@ class PretrainConfig:
     clip: float = 1.0  # largest gradient norm
     strength: float = 0.25  # of the augmentation: without it, 60,000 pictures are learned by heart too soon
     augmented: float = 0.8  # share of the training that augments; the rest sees MNIST as it is
+    weight_decay: float = 0.0  # of AdamW; 0 is Adam
     drop: float = 0.0  # share of pictures whose label is withheld, for guidance; only a transformer can
 
     def __post_init__(self):
         check_ranges(self, steps=(1, 1e6), batch=(1, 10_000), lr=(0, 1), warmup=(1, 1e5), clip=(1e-6, 1e6))
-        check_ranges(self, strength=(0, 2), augmented=(0, 1), drop=(0, 1))
+        check_ranges(self, strength=(0, 2), augmented=(0, 1), weight_decay=(0, 10), drop=(0, 1))
 
 
 @dataclass(frozen=True)

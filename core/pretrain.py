@@ -50,7 +50,9 @@ def pretrain(
         parameter.requires_grad_(labels is not None)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     device = trained[0].device
-    optimizer = torch.optim.Adam(trained, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(
+        trained, lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
 
     def rate(step: int) -> float:
         return min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))

@@ -87,16 +87,16 @@ PIXELS = Recipe(
     kind="lstm",
     shape={"width": 144},
     unlabelled=PretrainConfig(steps=3500, lr=1e-2),
-    labelled=PretrainConfig(steps=5500, lr=1e-2),
+    labelled=PretrainConfig(steps=6000, lr=1e-2, weight_decay=0.05),
     tasks={
         "steer": staircase(RLConfig(steps=150, group=32, lr=5e-4, label_lr=40, beta=0.06, average=0.97)),
-        "refine": staircase(RLConfig(steps=80, group=64, lr=1e-4, label_lr=10, beta=0.015, average=0.97)),
+        "refine": staircase(RLConfig(steps=120, group=64, lr=1e-4, label_lr=10, beta=0.018, average=0.97)),
         "scratch": two_ends(RLConfig(steps=60, group=8, lr=1e-3, beta=0.0)),
     },
 )
 
 # The paper's way: codes of patches, a Llama-style transformer, guidance, several rewards.
-PATCHES_REFINE = RLConfig(steps=80, group=32, lr=1.2e-4, label_lr=10, beta=0.03, average=0.95, guidance=1.3)
+PATCHES_REFINE = RLConfig(steps=50, group=32, lr=5e-5, label_lr=20, beta=0.02, average=0.95, guidance=1.4)
 PATCHES = Recipe(
     name="patches-28x28",
     size=28,
@@ -104,9 +104,9 @@ PATCHES = Recipe(
     shape={"width": 128, "layers": 3, "heads": 4},
     tokenizer=TokenizerConfig(),
     unlabelled=PretrainConfig(steps=2500, lr=2e-3),
-    labelled=PretrainConfig(steps=2500, lr=2e-3, drop=0.1),
+    labelled=PretrainConfig(steps=2500, lr=2e-3, weight_decay=0.1, drop=0.1),
     tasks={
-        "steer": staircase(RLConfig(steps=120, group=32, lr=2e-4, label_lr=40, beta=0.05, average=0.97)),
+        "steer": staircase(RLConfig(steps=240, group=32, lr=1e-4, label_lr=200, beta=0.07, average=0.97)),
         "refine": {
             **staircase(PATCHES_REFINE),
             "coherence": Run(GRPO(), PATCHES_REFINE, "paid for coherence alone", {"coherence": 1.0}),

@@ -6,9 +6,9 @@ neighbours are near in two directions. Scoring runs ``Block`` over whole sequenc
 equations written out for one token at a time, and tests/test_policies.py shows that the two agree.
 
 Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and
-Xie 2023): RL that has to find out what labels mean can hardly bend the network through one token. And
-classifier-free guidance (Ho and Salimans 2022) is part of the distribution: ``guided`` is the one place
-that applies it, for sampling and for scoring alike.
+Xie 2023), and is added at every position: RL that has to find out what labels mean can hardly bend the
+network through one token. And classifier-free guidance (Ho and Salimans 2022) is part of the distribution:
+``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Block(nn.Module):
 
 
 class TransformerPolicy(Policy):
-    """The sequence it reads is the label, then every token but the last; the state at t predicts token t."""
+    """The sequence it reads is a start, then every token but the last; the state at t predicts token t."""
 
     largest_label = LABELS  # which is none
 
@@ -102,7 +102,7 @@ class TransformerPolicy(Policy):
         if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too
             raise ValueError(f"guidance is {guidance!r}; allowed: 1 to 10.")
         self.guidance = guidance
-        self.label = nn.Parameter(torch.zeros(LABELS, width))
+        self.label = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))  # added at every position
         self.modulation = nn.Parameter(torch.zeros(LABELS, layers * 4 * width))  # added to the norms
         self.norms = nn.Parameter(torch.tensor([1.0, 0.0, 1.0, 0.0]).view(1, 4, 1).repeat(layers, 1, width))
         self.embedding = nn.Embedding(tokenizer.vocabulary, width)
@@ -121,7 +121,7 @@ class TransformerPolicy(Policy):
         return [self.label, self.modulation]
 
     def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) labels to what enters at the start, (B, width), and at every block, (layers, 4, B, width).
+        """(B,) labels to what is added, (B, T, width), and what enters at every block, (layers, 4, B, width).
 
         Label 10 is none: nothing is added, as for every label of a policy whose label inputs are zero.
         """
@@ -129,14 +129,16 @@ class TransformerPolicy(Policy):
         index = labels.clamp(max=LABELS - 1)
         modulation = self.modulation[index] * known[:, None]
         modulation = modulation.view(-1, *self.norms.shape) + self.norms  # (B, layers, 4, width)
-        start = self.start + self.label[index] * known[:, None]
-        return start, modulation.permute(1, 2, 0, 3)
+        # Small, as embeddings are: Adam moves every parameter alike, and what it adds at random costs KL.
+        added = self.label[index] * known[:, None, None] * self.label.shape[-1] ** -0.5
+        return added, modulation.permute(1, 2, 0, 3)
 
     def _logits(self, labels, tokens):
         if self.guidance != 1:
             labels, tokens = with_and_without(labels), tokens.repeat(2, 1)
-        start, modulation = self._label(labels)
-        x = torch.cat([start[:, None], self.embedding(tokens[:, :-1])], 1)
+        added, modulation = self._label(labels)
+        start = self.start.expand(len(labels), 1, -1)
+        x = torch.cat([start, self.embedding(tokens[:, :-1])], 1) + added
         for block, own in zip(self.blocks, modulation[:, :, :, None], strict=True):
             x = block(x, (self.cosine, self.sine), own)
         logits = self.head(self.norm(x))
@@ -150,10 +152,11 @@ class TransformerPolicy(Policy):
         """
         logits, tokens = torch.empty_like(noise), []
         both = labels if self.guidance == 1 else with_and_without(labels)
-        x, modulation = self._label(both)
-        batch, width = x.shape
+        added, modulation = self._label(both)
+        batch, _, width = added.shape
+        x = self.start
         heads = self.blocks[0].heads
-        caches = x.new_empty(len(self.blocks), 2, batch, heads, len(noise), width // heads)
+        caches = added.new_empty(len(self.blocks), 2, batch, heads, len(noise), width // heads)
         # F.rms_norm(x) is root * x / norm(x); the root goes into what scales it anyway.
         root = width**0.5
         floor = x.new_tensor(root * EPS**0.5)
@@ -167,6 +170,7 @@ class TransformerPolicy(Policy):
         for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
             layers.append((*block.matrices(), *own, *cache))
         for t, rotation in enumerate(zip(self.cosine, self.sine, strict=True)):
+            x = x + added[:, t]
             for to_qkv, to_out, to_gate_up, to_down, scale1, shift1, scale2, shift2, keys, values in layers:
                 qkv = (torch.addcmul(shift1, x / norm(x), scale1) @ to_qkv).view(batch, 3 * heads, -1)
                 qk = rotate(qkv[:, : 2 * heads], *rotation)
