@@ -1,24 +1,21 @@
-"""What a live run does to everything else: python -m benchmarks.live prints a table and writes live.json.
+"""What a live race does to everything else: python -m benchmarks.live prints a table and writes live.json.
 
-Stop: from the request to the end of the run's threads. Other tabs: the median answer to a request for 24 new
-samples while a race runs, against the same without one. Memory: the process's resident size after the first
-five and after all runs.
+Stop: from the request to the moment when the race says that it is stopped, and to the end of its threads.
+Other tabs: the median answer to a request for 24 new samples while a race runs, against the same without
+one. Memory: the process's resident size after the first five and after all races.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 import time
 from pathlib import Path
 
 from benchmarks.report import write
-from demo.engine import CHECKPOINTS, Engine
+from demo.engine import Engine
 
-RUNS = 50
-STOPS = 10
-ANSWERS = 15
+RACES, STOPS, ANSWERS = 50, 10, 15
 
 
 def resident() -> float:
@@ -27,75 +24,70 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def follow(engine: Engine, key: str, until: str, patience: float = 120.0) -> float:
-    """Ask for news, as the page does, until a run is in a state or shows a step; returns the seconds."""
-    started = time.perf_counter()
-    while time.perf_counter() - started < patience:
-        news = engine.news(key, [0, 0])
-        if news["state"] == until or (until == "step" and news["grpo"]["points"]):
-            return time.perf_counter() - started
+def begin(engine: Engine, recipe: str, steps: int | None = None) -> str:
+    """Start a race on one digit; returns its key once it has taken a step."""
+    names, digits = ["reinforce", "grpo"], [7]
+    key = engine.train("steer", names, digits, steps, None, None, None, 0, recipe)["key"]
+    while not engine.trainer.follow(key, 0)["points"]:
         time.sleep(0.01)
-    raise TimeoutError(f"the run was not {until} within {patience:g} s")
+    return key
 
 
-def stops(engine: Engine, recipe: str, settings: dict) -> list[float]:
-    """Milliseconds from Stop to the run's end, at different moments of a step."""
-    found = []
-    for i in range(STOPS):
-        key = engine.train({"digits": [7], **settings}, recipe)["key"]
-        follow(engine, key, "step")
-        time.sleep(0.07 * i)
-        engine.control(key, "stop")
-        found.append(1e3 * follow(engine, key, "stopped"))
-    return found
+def end(engine: Engine, key: str) -> tuple[float, float]:
+    """Stop a race; returns milliseconds until it says so, and until its threads have ended."""
+    started, said = time.perf_counter(), 0.0
+    engine.trainer.control(key, "stop")
+    while engine.trainer.races[key].is_alive():
+        if not said and engine.trainer.follow(key, 0)["state"] == "stopped":
+            said = time.perf_counter()
+        time.sleep(0.005)
+    now = time.perf_counter()
+    return 1e3 * ((said or now) - started), 1e3 * (now - started)
 
 
-def answers(engine: Engine, seed: int, recipe: str) -> float:
-    """Median milliseconds of a request that was not asked before; a run under way is listened to."""
-    for race in engine.trainer.races.values():
-        race.heard = math.inf
+def answers(engine: Engine, seed: int, recipe: str, key: str | None = None) -> float:
+    """Median milliseconds of a request that was not asked before; a race under way is listened to."""
     times = []
     for i in range(ANSWERS):
         started = time.perf_counter()
         engine.generate("steer/grpo", 3, 1.0, seed + i, 24, recipe)
         times.append(1e3 * (time.perf_counter() - started))
+        if key is not None and engine.trainer.follow(key, 0)["state"] != "running":
+            raise RuntimeError("the race ended before the answers did: nothing was measured beside it")
     return statistics.median(times)
 
 
 def main() -> None:
-    from demo.training import PATCHES
-
-    engine, report = Engine(CHECKPOINTS), {}
-    for recipe, settings in (("pixels-8x8", {}), ("patches-28x28", PATCHES)):
-        engine.generate("steer/grpo", 7, 1.0, 0, 24, recipe)
-        times = sorted(stops(engine, recipe, settings))
+    engine, report = Engine(), {}
+    for recipe in engine.recipes:
+        engine.generate("steer/grpo", 7, 1.0, 1, 24, recipe)
+        times = []
+        for i in range(STOPS):
+            key = begin(engine, recipe)
+            time.sleep(0.07 * i)
+            times.append(end(engine, key))
+        said, ended = (sorted(found) for found in zip(*times, strict=True))
         alone = answers(engine, 1000, recipe)
-        key = engine.train({"digits": [7], **settings}, recipe)["key"]
-        follow(engine, key, "step")
-        beside = answers(engine, 2000, recipe)
-        if engine.news(key, [0, 0])["state"] != "running":
-            raise RuntimeError("the race ended before the answers did: nothing was measured beside it")
-        engine.control(key, "stop")
-        follow(engine, key, "stopped")
-        found = {
-            "stop median": statistics.median(times),
-            "stop worst": times[-1],
-            "alone": alone,
-            "beside": beside,
-        }
+        key = begin(engine, recipe, 300)
+        beside = answers(engine, 2000, recipe, key)
+        end(engine, key)
+        found = {"said": said[-1], "ended median": statistics.median(ended), "ended worst": ended[-1]}
+        found |= {"alone": alone, "beside": beside}
         report[recipe] = {name: round(value, 1) for name, value in found.items()}
         print(
-            f"{recipe}: stop {found['stop median']:.0f} ms in the median, {times[-1]:.0f} at worst (n = {STOPS})"
+            f"{recipe}: stopped, it is said within {said[-1]:.0f} ms, and over within {ended[-1]:.0f} (n "
+            f"= {STOPS})"
         )
         print(
-            f"{recipe}: an answer takes {alone:.0f} ms alone, {beside:.0f} beside a race: {beside / alone:.1f} x"
+            f"{recipe}: an answer takes {alone:.0f} ms alone, {beside:.0f} beside a race: "
+            f"{beside / alone:.1f} x"
         )
     sizes = []
-    for _ in range(RUNS):
-        follow(engine, engine.train({"digits": [7], "steps": 2, "group": 32})["key"], "done")
+    for _ in range(RACES):
+        end(engine, begin(engine, "pixels-8x8", 2))
         sizes.append(resident())
-    report["memory"] = {"runs": RUNS, "after 5 MB": round(sizes[4]), "after all MB": round(sizes[-1])}
-    print(f"memory: {sizes[4]:.0f} MB after 5 runs, {sizes[-1]:.0f} MB after {RUNS}")
+    report["memory"] = {"races": RACES, "after 5 MB": round(sizes[4]), "after all MB": round(sizes[-1])}
+    print(f"memory: {sizes[4]:.0f} MB after 5 races, {sizes[-1]:.0f} MB after {RACES}")
     write("live", report)
 
 

@@ -10,57 +10,58 @@ from __future__ import annotations
 
 import math
 import statistics
-import threading
+import time
 
 import torch
 
 from benchmarks.report import write
 from core.classifiers import predict
 from core.yardstick import draw
-from demo.engine import CHECKPOINTS
-from demo.models import Models
-from demo.training import Race, Settings
+from demo.engine import Engine
 
+RECIPE, NAMES = "pixels-8x8", ["reinforce", "grpo"]
 SAMPLES = 2000
 WINDOW = 192  # samples over which the judge's success is averaged while training, at least
 SHARES = (0.9, 0.95, 0.99)
 
 
-def learn(models: Models, digit: int) -> dict:
+def learn(engine: Engine, digit: int) -> dict:
     """One race: when GRPO passed each share in training, and what both policies do afterwards."""
-    settings = Settings.check({"digits": [digit], "seed": digit})
-    race = Race(models, settings, threading.Lock(), lambda race: 1)
-    race.heard = math.inf
-    race.start()
-    race.join()
-    points = race.runners[1].points
-    found: dict = {"digit": digit, "seconds": points[-1]["seconds"]}
-    window = math.ceil(WINDOW / race.settings.config.group)  # steps
+    started, moments = time.perf_counter(), []
+    key = engine.train("steer", NAMES, [digit], None, None, None, None, digit, RECIPE)["key"]
+    race = engine.trainer.races[key]
+    while race.is_alive():
+        engine.trainer.follow(key, len(moments))
+        moments += [round(time.perf_counter() - started, 2)] * (len(race.points) - len(moments))
+        time.sleep(0.02)
+    success = [point["racers"][1]["success"] for point in race.points]
+    found: dict = {"digit": digit, "seconds": moments[-1]}
+    window = math.ceil(WINDOW / race.config.group)  # steps
     for share in SHARES:
         found[f"to {share:.0%}"] = None
-        for i in range(window - 1, len(points)):
-            if statistics.mean(point["success"] for point in points[i - window + 1 : i + 1]) >= share:
-                found[f"to {share:.0%}"] = points[i]["seconds"]
+        for i in range(window - 1, len(moments)):
+            if statistics.mean(success[i - window + 1 : i + 1]) >= share:
+                found[f"to {share:.0%}"] = moments[i]
                 break
-    labels = torch.full((SAMPLES,), digit)
-    for runner in race.runners:
-        images, nats = draw(runner.policy, models.policy("unlabelled"), labels, seed=1000 + digit)
-        success = (predict(models.judge, images).argmax(1) == labels).float().mean().item()
-        found[runner.name] = {"success": success, "kl": round(nats.mean().item(), 3)}
+    labels, models = torch.full((SAMPLES,), digit), race.models
+    for name, policy in zip(NAMES, race.policies, strict=True):
+        images, nats = draw(policy, models.policy("unlabelled"), labels, seed=1000 + digit)
+        right = (predict(models.judge, images).argmax(1) == labels).float().mean().item()
+        found[name] = {"success": right, "kl": round(nats.mean().item(), 3)}
     return found
 
 
 def main() -> None:
-    models = Models("pixels-8x8", CHECKPOINTS)
-    models.draw("unlabelled", 0, 1.0, 0, 1)
-    models.rewards("steer")
+    engine = Engine()
+    engine.generate("unlabelled", 0, 1.0, 1, 1, RECIPE)
     print(
-        "| digit | seconds | 90 % after | 95 % after | 99 % after | GRPO success, KL | REINFORCE success, KL |"
+        "| digit | seconds | 90 % after | 95 % after | 99 % after | GRPO success, KL | REINFORCE success, "
+        "KL |"
     )
     print("|---|---|---|---|---|---|---|")
     rows = []
     for digit in range(10):
-        row = learn(models, digit)
+        row = learn(engine, digit)
         rows.append(row)
         pairs = [f"{row[name]['success']:.1%}, {row[name]['kl']:.1f}" for name in ("grpo", "reinforce")]
         cells = [digit, row["seconds"], *(row[f"to {share:.0%}"] for share in SHARES), *pairs]

@@ -29,36 +29,32 @@ ROUNDS = 5
 SEEDS, CLICKS = (3, 4), 9  # visits, and clicks in each
 # name: (link, what is clicked in turn, what changes)
 ACTIONS = {
-    "generate: another digit": ("generate", ".generate .choices span", ".generate .samples"),
-    "generate: watch a sample": ("generate", ".generate .samples .sample", ".generate .hero"),
+    "generate: another digit": ("generate", "#digit label", "#generate-samples"),
+    "generate: watch a sample": ("generate", "#generate-samples .cell", "#generate-next"),
     "generate at 28x28: another digit": (
         "generate&recipe=patches-28x28",
-        ".generate .choices span",
-        ".generate .samples",
+        "#digit label",
+        "#generate-samples",
     ),
-    "generate at 28x28: watch a sample": (
-        "generate&recipe=patches-28x28",
-        ".generate .samples .sample",
-        ".generate .hero",
-    ),
-    "compare: another digit": ("compare", ".compare .choices span", ".compare .columns"),
-    "rewards: another digit": ("rewards", ".rewards .choices span", ".rewards .belief"),
-    "complete: another digit": ("complete", ".complete .choices span", ".complete .samples"),
-    "story: next beat": ("story", ".story .dots button", ".story .scene"),
+    "compare: another digit": ("compare", "#digit label", "#compare-wall-3"),
+    "rewards: another digit": ("rewards", "#digit label", "#rewards-beliefs"),
+    "complete: another digit": ("complete", "#digit label", "#complete-samples"),
 }
 WATCH = """([click, change]) => new Promise((done) => {
-  const root = document.querySelector(change);
-  const view = root.closest('.grpo');
-  const all = (query, of) => [...root.querySelectorAll(query)].map(of).join();
-  const look = () => root.innerHTML + all('canvas', (c) => c.toDataURL()) + all('i', (i) =>
-  i.style.transform); const before = look(); const start = performance.now(); let first = null; click.click();
+  const page = document.querySelector('main');
+  const look = (root) => root.innerHTML + [...root.querySelectorAll('.grid')].map((one) =>
+  one.style.cssText).join();
+  const [before, whole] = [look(document.querySelector(change)), page.innerHTML];
+  const start = performance.now();
+  let first = null;
+  click.click();
   const tick = () => {
     const now = performance.now() - start;
-    const answered = look() !== before || now > 5000;
-    if (first === null && (answered || view.dataset.waiting)) first = now;
-    if (answered) done([first, now]); else requestAnimationFrame(tick);
+    if (first === null && page.innerHTML !== whole) first = now;
+    if (look(document.querySelector(change)) !== before || now > 5000) done([first ?? now, now]);
+    else requestAnimationFrame(tick);
   };
-  tick();
+  requestAnimationFrame(tick);
 })"""
 FRAMES = """() => new Promise((done) => {
   const times = [];
@@ -126,15 +122,15 @@ def main() -> None:
                 **{kind: summary(list(found)) for kind, found in kinds},
             }
         page.goto(f"http://127.0.0.1:{port}/?tab=generate")
-        page.locator(".generate .speed").select_option("0.5")
-        page.locator(".generate .play").click()
+        page.locator("#generate-player select").select_option("0.5")
         stamps = page.evaluate(FRAMES)
         results["frames per second"] = 1000 * (len(stamps) - 1) / (stamps[-1] - stamps[0])
     server.kill()
     results["machine"] = {"cores": os.cpu_count(), "system": platform.platform()}
     ratio = results["cold"]["ours"] / results["cold"]["empty"]
     print(
-        f"cold start: {results['cold']['ours']:.2f} s, empty Gradio app {results['cold']['empty']:.2f} s: {ratio:.2f} x"
+        f"cold start: {results['cold']['ours']:.2f} s, empty Gradio app {results['cold']['empty']:.2f} s: "
+        f"{ratio:.2f} x"
     )
     for name, one in results["actions"].items():
         kinds = [(kind, found) for kind, found in one.items() if kind != "n"]

@@ -1,79 +1,144 @@
-"""What the tabs call: plain Python over core, no gradio in it. Every answer is a dict that is ready to be
-sent to a browser.
+"""What the tabs call: checked questions in, dicts that are ready for the browser out. No gradio in it.
 
-Only what ships with the project is loaded: no data, no network. torch is imported with the first model, not
-with this module, so that the page is up before it.
+Only what ships with the project is loaded: no data, no network. torch is imported with the first question
+that was not recorded, so that the page is up before it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from demo import requests
-from demo.requests import RequestError
+from demo import checks
+from demo.checks import RequestError
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # not core's: that would import torch
-RECIPES = {"pixels-8x8": "8\u00d78, pixel by pixel", "patches-28x28": "28\u00d728, patch by patch"}
-STARTING = {
-    "random": "Random · untrained",
-    "unlabelled": "Steer · start, no labels",
-    "labelled": "Refine · start, labels",
+RECIPES = {"pixels-8x8": "8×8 pixels", "patches-28x28": "28×28 patches"}
+STARTS = {"steer": "unlabelled", "refine": "labelled"}
+STARTING = ("random", *STARTS.values())
+Recipe = Literal["pixels-8x8", "patches-28x28"]
+Task = Literal["steer", "refine"]
+TITLES = {  # of runs; one that is not here shows its own name
+    "random": "Random: untrained",
+    "unlabelled": "Start: knows no labels",
+    "labelled": "Start: knows its labels",
+    "reinforce": "REINFORCE",
+    "reinforce-baseline": "REINFORCE with a baseline",
+    "grpo-group": "Group mean, no KL",
+    "grpo-kl": "Group mean and KL",
+    "grpo": "GRPO",
+    "grpo-scaled": "GRPO, scaled",
 }
-COLOURS = {  # of runs, as in core.figures; starts are sky blue, everything else is gray
+COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, everything else is gray
     "reinforce": "#E69F00",
     "reinforce-baseline": "#F0E442",
     "grpo-group": "#CC79A7",
     "grpo-kl": "#56B4E9",
     "grpo": "#009E73",
     "grpo-scaled": "#0072B2",
-    "unlabelled": "#56B4E9",
-    "labelled": "#56B4E9",
+    "unlabelled": "#5B7083",
+    "labelled": "#5B7083",
 }
-STARTS = {"steer": "unlabelled", "refine": "labelled"}
-TASKS = tuple(STARTS)
-WAITING = 16  # requests that may wait for the models; more are refused
-SURVEY = 200  # samples behind a live figure
-GROUP = 16
+WAITING = 16  # questions that may wait for the models; more are refused
 
 
 class Engine:
-    """The answers to every tab. Thread-safe: one request at a time uses the models."""
+    """The answers to every tab. Thread-safe: one question at a time uses the models."""
 
     def __init__(self, root: Path | None = None):
         self.root = root or CHECKPOINTS
         self._models: dict[str, Any] = {}
+        self._records: dict[str, dict] = {}
+        self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
         self._loading, self._turn = threading.Lock(), threading.Lock()
         self._waiting = 0
 
+    # What is here.
+
     @cached_property
     def recipes(self) -> list[str]:
-        """Names of the recipes that have what every tab needs: both networks, the starts, and the two ends of each task."""
-        ends = [f"{task}/{run}" for task in TASKS for run in ("reinforce", "grpo")]
-        parts = ("classifier", "judge", *STARTING, *ends)
-        return [
-            name
-            for name in RECIPES
-            if all((self.root / name / part / "config.json").is_file() for part in parts)
-        ]
+        """Names of the recipes that have what every tab needs: both networks, both starts and a run of
+        each task.
+        """
+        return [name for name in RECIPES if not self.missing(name)]
 
-    def policies(self, recipe: str) -> list[str]:
-        """Names of the policies of a recipe that are here, in the order in which they are shown."""
-        found = list(STARTING)
-        for task in TASKS:
-            runs = [path.parent.name for path in (self.root / recipe / task).glob("*/config.json")]
-            known = [run for run in COLOURS if run in runs]
-            found += [f"{task}/{run}" for run in known + sorted(set(runs) - set(known))]
+    def missing(self, recipe: str) -> list[str]:
+        """What a recipe lacks to be shown at all. A run that is not here is only left out."""
+        parts = ("classifier", "judge", *STARTING)
+        lacks = [part for part in parts if not self._is_here(recipe, part)]
+        return lacks + [f"{task}/..." for task in STARTS if not self.runs(recipe, task)]
+
+    def _is_here(self, recipe: str, name: str) -> bool:
+        folder = self.root / recipe / name
+        return (folder / "config.json").is_file() and (folder / "weights.safetensors").is_file()
+
+    def runs(self, recipe: str, task: str) -> list[str]:
+        """Names of a task's runs that are here, in the order of the staircase."""
+        found = [path.parent.name for path in (self.root / recipe / task).glob("*/config.json")]
+        found = [name for name in found if self._is_here(recipe, f"{task}/{name}")]
+        known = [name for name in COLOURS if name in found]
+        return known + sorted(set(found) - set(known))
+
+    def policies(self, recipe: str, own: list | tuple = ()) -> list[tuple[str, str]]:
+        """(title, name) of the policies of a recipe, a visitor's own among them: (recipe, name, title)
+        each.
+        """
+        names = [*STARTING, *(f"{task}/{run}" for task in STARTS for run in self.runs(recipe, task))]
+        mine = [(title, name) for of, name, title in own if of == recipe]
+        return [(self.look(name)["title"], name) for name in names] + mine
+
+    def look(self, policy: str) -> dict[str, str]:
+        """The title and the colour of a policy."""
+        task, _, run = policy.rpartition("/")
+        if policy.startswith("mine:"):
+            return {"title": "Yours, trained here", "colour": "#B07AA1"}
+        title = TITLES.get(run, run)
+        return {
+            "title": f"{task.capitalize()}: {title}" if task else title,
+            "colour": COLOURS.get(run, "#888888"),
+        }
+
+    def metrics(self, recipe: str) -> dict:
+        """What core.evaluate measured; {} where nothing was, or it cannot be read."""
+        return _read(self.root / recipe / "metrics.json", dict)
+
+    # Recorded answers: given without the models, as long as the weights are those that were recorded.
+
+    def recorded(self, recipe: str) -> dict[str, Any]:
+        """Answers by question, see demo/record.py; {} where there are none of these weights."""
+        if recipe not in self._records:
+            found = _read(self.root / recipe / "recorded.json", dict)
+            fits = found.get("weights") == self.fingerprint(recipe)
+            self._records[recipe] = found.get("answers", {}) if fits else {}
+        return self._records[recipe]
+
+    def fingerprint(self, recipe: str) -> str:
+        """Of all weights of a recipe."""
+        found = hashlib.sha256()
+        for path in sorted((self.root / recipe).glob("**/weights.safetensors")):
+            found.update(path.read_bytes())
+        return found.hexdigest()[:16]
+
+    def ask(self, recipe: str, call: str, *asked: Any) -> Any:
+        """The recorded answer to a checked question, or a fresh one from the function of that name in
+        answers.py.
+        """
+        key = f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
+        if key in self.recorded(recipe):
+            return self.recorded(recipe)[key]
+        with self.turn():
+            models = self.models(recipe)
+            from demo import answers
+
+            found = getattr(answers, call)(models, *asked)
+        if self.recording is not None:
+            self.recording[key] = found
         return found
-
-    def recorded(self, recipe: str) -> dict:
-        """What ships for a recipe so that each tab shows something true before any model is loaded; {} if there is none."""
-        path = self.root / recipe / "recorded.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def models(self, recipe: str):
         """The models of a recipe. The first call imports torch."""
@@ -85,64 +150,86 @@ class Engine:
             return self._models[recipe]
 
     def warm_up(self) -> None:
-        """Import torch, load every model, and draw once with each: a server calls this in a thread, once its page is up."""
+        """Import torch and draw once with each policy: a server calls this in a thread, once its page is
+        up.
+        """
         for recipe in self.recipes:
-            for name in self.policies(recipe):
-                self.generate(name, 0, 1.0, 0, 1, recipe)
-            for task in TASKS:
-                self.score([[0.0] * requests.DRAWN] * requests.DRAWN, 0, task, recipe)
+            for _, name in self.policies(recipe):
+                try:
+                    with self.turn():
+                        self.models(recipe).draw(name, 0, 1.0, 0, 1)
+                except RuntimeError as error:  # a damaged checkpoint takes out that policy, and nothing else
+                    print(f"left out: {error}")
 
     @contextmanager
     def turn(self):
-        """Wait for the models. Raises RequestError where too many wait already."""
+        """Wait for the models. Raises RequestError where too many wait, or where a checkpoint is damaged."""
         if self._waiting >= WAITING:
             raise RequestError(
-                f"the server is busy: {WAITING} requests are waiting; please try again in a moment."
+                f"the server is busy: {WAITING} questions are waiting; please try again in a moment."
             )
         self._waiting += 1
         try:
             with self._turn:
+                from core import CheckpointError
+
                 if "trainer" in self.__dict__:
                     self.trainer.share_cores()
-                yield
+                try:
+                    yield
+                except CheckpointError as error:
+                    raise RequestError(f"this policy cannot be used: {error}") from error
         finally:
             self._waiting -= 1
 
+    @cached_property
+    def trainer(self):
+        """All live races. The first use imports torch."""
+        from demo.training import Trainer
+
+        return Trainer()
+
+    def weights(self, key: str) -> str:
+        """The last policy of a race as a zip of safetensors and config.json; returns its path."""
+        if key not in self.trainer.races:
+            raise RequestError("this training is gone: the server was restarted, or others came after it.")
+        from demo.answers import packed
+
+        return packed(self.trainer.races[key].models, f"mine:{key}")
+
+    # Checks that need to know what is here.
+
     def _recipe(self, value: Any) -> str:
-        return requests.one_of("recipe", value, self.recipes)
+        return checks.one_of("recipe", value, self.recipes)
 
     def _policy(self, value: Any, recipe: str) -> str:
         guests = self._models[recipe].guests if recipe in self._models else {}
-        return (
-            value
-            if isinstance(value, str) and value in guests
-            else requests.one_of("policy", value, self.policies(recipe))
-        )
+        if isinstance(value, str) and value in guests:
+            return value
+        return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
-    def _sampling(
-        self, recipe: Any, policy: Any, digit: Any, temperature: Any, seed: Any, count: Any
-    ) -> tuple:
-        """What every request for samples says, checked, in the same order."""
+    def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:
         recipe = self._recipe(recipe)
-        policy, digit = self._policy(policy, recipe), requests.digit(digit)
         return (
             recipe,
-            policy,
-            digit,
-            requests.temperature(temperature),
-            requests.seed(seed),
-            requests.count(count),
+            self._policy(policy, recipe),
+            checks.digit(digit),
+            checks.temperature(temperature),
+            checks.seed(seed),
+            checks.whole("count", count, 1, checks.MOST_SAMPLES),
         )
+
+    # Questions.
 
     def generate(
         self,
-        policy: Any,
-        digit: Any,
-        temperature: Any = 1.0,
-        seed: Any = 0,
-        count: Any = 24,
-        recipe: Any = "pixels-8x8",
-    ) -> dict[str, Any]:
+        policy: str = "steer/grpo",
+        digit: int = 7,
+        temperature: float = 1.0,
+        seed: int = 0,
+        count: int = 24,
+        recipe: Recipe = "pixels-8x8",
+    ) -> dict:
         """Draw samples of a digit and score them.
 
         Args:
@@ -154,265 +241,260 @@ class Engine:
             recipe: "pixels-8x8" or "patches-28x28".
 
         Returns:
-            the request; "images" (count x size x size, base64, one byte a pixel); for each sample its
-            "rewards" (the classifier's confidence in the digit), what the judge "reads", and its "surprise"
-            (NLL in nats).
-
-        Raises:
-            RequestError: an argument is not what it may be.
+            "sheet": all samples in one PNG (data URL), "columns" in a row, "size" pixels each; for each
+            sample its "rewards" (the classifier's confidence in the digit), what the judge "reads", and its
+            "nll" in nats.
         """
-        recipe, policy, digit, temperature, seed, count = self._sampling(
-            recipe, policy, digit, temperature, seed, count
+        recipe, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
+        return {**self.look(policy), **self.ask(recipe, "generate", *asked)}
+
+    def trajectory(self, policy, digit, temperature, seed, count, index, recipe) -> dict:
+        """How sample ``index`` of ``generate`` with the same arguments was drawn."""
+        recipe, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
+        found = self.ask(recipe, "trajectory", *asked, checks.whole("index", index, 0, asked[-1] - 1))
+        return {**self.look(policy), **found, "codes": self.ask(recipe, "codebook")}
+
+    def portrait(self, policy: str, digit: int, seed: int, recipe: str) -> dict:
+        """A policy in Compare: 100 samples and what they say, see ``answers.portrait``."""
+        found = self.ask(recipe, "portrait", policy, digit, seed)
+        look, (task, _, run) = self.look(policy), policy.rpartition("/")
+        look["title"] = look["title"].rpartition(": ")[2] if task else look["title"]
+        measured = (
+            self.metrics(recipe).get("runs", {}).get(task, {}).get(run, {}).get("samples", {}).get("0.9")
         )
-        with self.turn():
-            samples = self.models(recipe).draw(policy, digit, temperature, seed, count)
-            return self._drawn(recipe, policy, digit, temperature, seed, samples)
+        path = {**found["trajectory"], **look}
+        return {**found, **look, "policy": policy, "to90": (measured or {}).get("mean"), "trajectory": path}
 
-    def _drawn(self, recipe, policy, digit, temperature, seed, samples) -> dict[str, Any]:
-        """The request for samples, and the samples."""
-        from demo import payloads
-
-        return {
-            "recipe": recipe,
-            "policy": policy,
-            "digit": digit,
-            "temperature": temperature,
-            "seed": seed,
-            "count": len(samples.images),
-            "size": samples.images.shape[-1],
-            **self.look(policy),
-            **payloads.grid_of(samples),
-        }
-
-    def look(self, policy: str) -> dict[str, str]:
-        """The title and the colour of a policy."""
-        if policy.startswith("mine:"):
-            return {"title": "Yours · trained here", "colour": "#CC79A7"}
-        task, _, run = policy.rpartition("/")
-        words = {"reinforce": "REINFORCE", "grpo": "GRPO"}
-        title = STARTING.get(policy) or f"{task.capitalize()} · {words.get(run, run)}"
-        return {"title": title, "colour": COLOURS.get(run, "#999999")}
-
-    def trajectory(
+    def compare(
         self,
-        policy: Any,
-        digit: Any,
-        temperature: Any,
-        seed: Any,
-        count: Any,
-        index: Any,
-        recipe: Any = "pixels-8x8",
-    ) -> dict[str, Any]:
-        """How sample ``index`` of ``generate`` with the same arguments was drawn, see ``payloads.trajectory``."""
-        recipe, policy, digit, temperature, seed, count = self._sampling(
-            recipe, policy, digit, temperature, seed, count
-        )
-        index = requests.whole("index", index, 0, count - 1)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import payloads
-
-            samples = models.draw(policy, digit, temperature, seed, count)
-            return {
-                **payloads.trajectory(models, policy, samples, index, digit, temperature),
-                **self.look(policy),
-            }
-
-    def compare(self, task: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """The four policies of a task side by side: eight samples each, same random numbers, and the drawing
-        of one of each.
+        task: Task = "steer",
+        digit: int = 7,
+        seed: int = 0,
+        recipe: Recipe = "pixels-8x8",
+        other: str = "",
+    ) -> dict:
+        """Random, start, REINFORCE and GRPO side by side: 100 samples each, same random numbers.
 
         Args:
-            task: "steer" or "refine".
-            digit, seed, recipe: as for ``generate``.
+            task: "steer" (the start knows no labels) or "refine" (it does).
+            digit, seed, recipe: as for generate.
+            other: one more policy by name; "" for none.
 
         Returns:
-            the request, and "policies": for each a grid of samples as ``generate`` has it, with its
-            "trajectory".
+            "policies": for each its wall of samples, how many are "right", the "interval" of that share,
+            the "kl" in nats to its start; and "verdict", a sentence.
         """
-        recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
-        digit, seed = requests.digit(digit), requests.seed(seed)
-        names = ("random", STARTS[task], f"{task}/reinforce", f"{task}/grpo")
-        with self.turn():
-            models = self.models(recipe)
-            from demo import payloads
-
-            rows = []
-            for name in names:
-                samples = models.draw(name, digit, 1.0, seed, 8)
-                path = payloads.trajectory(models, name, samples, 0, digit, 1.0)
-                rows.append(
-                    {**payloads.grid_of(samples), **self.look(name), "policy": name, "trajectory": path}
-                )
-            about = {"recipe": recipe, "task": task, "digit": digit, "seed": seed, "size": path["size"]}
-            return {**about, "policies": rows}
-
-    def survey(self, policy: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """What 200 fresh samples say of a policy: success with its interval, reward, spread, KL to its start by token."""
-        recipe = self._recipe(recipe)
-        policy, digit, seed = self._policy(policy, recipe), requests.digit(digit), requests.seed(seed)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import payloads
-
-            return {**payloads.survey(models, policy, digit, seed, SURVEY), **self.look(policy)}
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        digit, seed = checks.digit(digit), checks.seed(seed)
+        ends = [f"{task}/{run}" for run in ("reinforce", "grpo") if run in self.runs(recipe, task)]
+        names = ["random", STARTS[task], *ends]
+        if other:
+            names.append(self._policy(other, recipe))
+        rows = [self.portrait(name, digit, seed, recipe) for name in dict.fromkeys(names)]
+        by_name = {row["policy"]: row for row in rows}
+        return {
+            "task": task,
+            "digit": digit,
+            "seed": seed,
+            "recipe": recipe,
+            "policies": rows,
+            "verdict": verdict(by_name[ends[0]], by_name[ends[1]]) if len(ends) == 2 else "",
+        }
 
     def score(
-        self, picture: Any, digit: Any, task: Any = "refine", recipe: Any = "pixels-8x8"
-    ) -> dict[str, Any]:
+        self,
+        picture: list | str,
+        digit: int = 7,
+        task: Task = "steer",
+        recipe: Recipe = "pixels-8x8",
+        centre: bool = True,
+    ) -> dict:
         """What the classifier, the judge and the reward make of a picture.
 
         Args:
-            picture: rows of numbers from 0 (paper) to 1 (ink), as large as the recipe's pictures or 28 x 28.
+            picture: 28 rows of 28 numbers from 0 (paper) to 1 (ink).
             digit: the target, 0 to 9.
             task: whose reward: "steer" or "refine".
             recipe: "pixels-8x8" or "patches-28x28".
+            centre: bring it into the form of MNIST's digits first: scaled into the box, centred, full ink.
 
         Returns:
-            "classifier" and "judge" (probabilities of the ten digits), "terms" (each reward's value and
-            weight), "reward", "image" and "saliency" (size x size, base64, one byte a pixel).
+            "empty" where nothing is drawn; else "classifier" and "judge" (probabilities of the ten digits),
+            each reward's value in "terms" and its weight in "weights", the "reward", and two PNGs: the
+            "picture" that was graded and the "saliency" of its pixels.
         """
-        recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
-        digit = requests.digit(digit)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import studies
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        return self.ask(recipe, "score", checks.picture(picture), checks.digit(digit), task, bool(centre))
 
-            rows = requests.picture(picture, models.classifier.size)
-            return {"recipe": recipe, "task": task, **studies.score(models, rows, digit, task)}
+    def fool(self, what: str, digit: int, task: str, seed: int, recipe: str) -> dict:
+        """``score`` of an empty sheet ("blank"), or of a picture climbed from noise until the classifier
+        believes it.
+        """
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        what = checks.one_of("what", what, ("blank", "noise"))
+        return self.ask(recipe, "fool", what, checks.digit(digit), task, seed)
 
-    def group(self, task: Any, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """One real GRPO group of 16 samples from a task's start, with the weights that GRPO and REINFORCE give each."""
-        recipe, task = self._recipe(recipe), requests.one_of("task", task, TASKS)
-        digit, seed = requests.digit(digit), requests.seed(seed)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import studies
+    def group(
+        self, task: Task = "steer", digit: int = 7, seed: int = 0, recipe: Recipe = "pixels-8x8"
+    ) -> dict:
+        """One real GRPO group of 16 samples from a task's start.
 
-            found = studies.group(models, task, digit, seed, GROUP)
-            return {"recipe": recipe, "task": task, "seed": seed, **found}
+        Args:
+            task, digit, seed, recipe: as for compare.
 
-    def fool(self, digit: Any, seed: Any = 0, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """A picture that the classifier believes and the judge does not, climbed from noise."""
-        recipe, digit, seed = self._recipe(recipe), requests.digit(digit), requests.seed(seed)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import studies
+        Returns:
+            as generate, "mean" and "std" of the rewards, and each sample's weight: "advantages" (GRPO's) and
+            "scaled" (divided by the standard deviation, as the paper has it). REINFORCE's are the rewards.
+        """
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        return self.ask(recipe, "group", task, checks.digit(digit), checks.seed(seed))
 
-            return {"recipe": recipe, "seed": seed, **studies.fool(models, digit, seed)}
+    def lesson(self, digit: int, recipe: str) -> dict:
+        """The group that the story tells of, and what one real step on it changed."""
+        return self.ask(self._recipe(recipe), "lesson", checks.digit(digit))
 
     def complete(
         self,
-        policy: Any,
-        digit: Any,
-        picture: Any,
-        rows: Any,
-        temperature: Any = 1.0,
-        seed: Any = 0,
-        count: Any = 12,
-        recipe: Any = "pixels-8x8",
-    ) -> dict[str, Any]:
+        picture: list | str,
+        policy: str = "refine/grpo",
+        digit: int = 7,
+        rows: int = 4,
+        temperature: float = 1.0,
+        seed: int = 0,
+        count: int = 12,
+        recipe: Recipe = "pixels-8x8",
+    ) -> dict:
         """Finish a drawing: its top rows become the first tokens, and the policy draws the rest.
 
         Args:
-            policy, digit, temperature, seed, count, recipe: as for ``generate``.
-            picture: as for ``score``; only its top rows are read.
+            picture: as for score, as it is drawn; only the top rows are read.
+            policy, digit, temperature, seed, count, recipe: as for generate.
             rows: how many rows of tokens are given: 0 to 8 at 8x8, 0 to 7 at 28x28 (of four pixels each).
 
         Returns:
-            as ``generate``, and "given": the number of tokens that were given.
+            as generate, and "given": the number of tokens that were given.
         """
-        recipe, policy, digit, temperature, seed, count = self._sampling(
-            recipe, policy, digit, temperature, seed, count
-        )
-        with self.turn():
-            models = self.models(recipe)
-            from demo import studies
+        recipe, policy, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
+        rows = checks.whole("rows", rows, 0, self.grid(recipe))
+        found = self.ask(recipe, "complete", policy, *asked, checks.picture(picture), rows)
+        path = {**found["trajectory"], **self.look(policy), "codes": self.ask(recipe, "codebook")}
+        return {**self.look(policy), **found, "trajectory": path}
 
-            tokenizer = models.policy("random").tokenizer
-            rows = requests.whole("rows", rows, 0, tokenizer.grid)
-            image = studies.fitted(models, requests.picture(picture, tokenizer.size))
-            prefix = tokenizer.encode(image)[0, : rows * tokenizer.grid]
-            samples = models.draw(policy, digit, temperature, seed, count, prefix)
-            found = self._drawn(recipe, policy, digit, temperature, seed, samples)
-            return {**found, "rows": rows, "given": rows * tokenizer.grid}
-
-    def tape(self, tab: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """What was recorded for a tab, see demo/record.py."""
-        recipe = self._recipe(recipe)
-        recorded = self.recorded(recipe)
-        return recorded[requests.one_of("tab", tab, tuple(recorded))]
-
-    @cached_property
-    def trainer(self):
-        """All live runs. The first use imports torch."""
-        from demo.training import Trainer
-
-        return Trainer()
-
-    def train(self, settings: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """Start a race of REINFORCE and GRPO, or queue it.
-
-        Args:
-            settings: {"task": "steer", "refine" or "scratch", "digits": [7], "steps", "group", "beta",
-                "epsilon", "lr", "seed"}; what is left out has its usual value.
-            recipe: "pixels-8x8" or "patches-28x28".
-
-        Returns:
-            {"key"}: what ``news`` and ``control`` know the run by. A run that nobody asks about for 1.6
-            seconds stops.
+    def training(self, task: str, names: list[str], recipe: str) -> dict:
+        """The recorded training of shipped runs, for ``components.race``: every step's figures, some
+        steps' samples.
         """
-        recipe = self._recipe(recipe)
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        here = self.runs(recipe, task)
+        if not isinstance(names, list) or not 1 <= len(names) <= 3:
+            raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
+        names = [checks.one_of("run", name, here) for name in names]
+        frames = {name: self.recorded(recipe).get(json.dumps(["frames", task, name]), {}) for name in names}
+        curves = [_read(self.root / recipe / task / name / "curve.json", list) for name in names]
+        points = []
+        for at, rows in enumerate(zip(*curves, strict=False)):
+            racers = [
+                {"success": row["success"], "kl": row["kl"], "frame": frames[name].get(str(at))}
+                for name, row in zip(names, rows, strict=True)
+            ]
+            points.append({"step": at, "samples": rows[0]["samples"], "racers": racers})
+        says = "Recorded: how the policies that ship were trained. Move the slider, or press Train."
+        return {
+            "key": f"recorded {recipe} {task} {' '.join(names)}",
+            "state": "recorded",
+            "over": True,
+            "says": says,
+            "from": 0,
+            "points": points,
+            **self.race_of(recipe, task, names, len(points), points[-1]["samples"] if points else 1),
+            "wall": {
+                "columns": 8,
+                "count": 80,
+                "digits": [k for k in range(10) for _ in range(8)],
+                "size": self.size(recipe),
+            },
+        }
+
+    def race_of(self, recipe: str, task: str, names: list[str], steps: int, samples: int) -> dict:
+        """What stays the same during a race."""
+        racers = []
+        for name in names:
+            says = self.metrics(recipe).get("runs", {}).get(task, {}).get(name, {}).get("says", "")
+            racers.append(
+                {"title": TITLES.get(name, name), "colour": COLOURS.get(name, "#888888"), "says": says}
+            )
+        return {"racers": racers, "steps": steps, "most_samples": samples}
+
+    def size(self, recipe: str) -> int:
+        """Pixels a side."""
+        return 8 if recipe == "pixels-8x8" else 28
+
+    def grid(self, recipe: str) -> int:
+        """Tokens a side."""
+        return 8 if recipe == "pixels-8x8" else 7
+
+    def train(
+        self,
+        task: Any,
+        names: Any,
+        digits: Any,
+        steps: Any,
+        group: Any,
+        beta: Any,
+        lr: Any,
+        seed: Any,
+        recipe: Any,
+    ) -> dict:
+        """Start a race, or let it wait; returns its first news. None means what is usual."""
+        recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
+        here = self.runs(recipe, task)
+        if not isinstance(names, list) or not 1 <= len(names) <= 3 or len(set(names)) < len(names):
+            raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
+        names = [checks.one_of("run", name, here) for name in names]
         models = self.models(recipe)
-        return {"key": self.trainer.start(models, settings), "recipe": recipe}
+        from demo.settings import settings, wall
 
-    def news(self, key: Any, since: Any) -> dict[str, Any]:
-        """What happened in a run since the steps in ``since``, see ``training.Trainer.news``."""
-        return self.trainer.news(key, since)
+        config = settings(recipe, task, digits, steps, group, beta, lr)
+        about = self.race_of(
+            recipe, task, names, config.steps, config.steps * config.group * len(config.digits)
+        )
+        about["wall"] = {**wall(config), "size": self.size(recipe)}
+        key = self.trainer.start(about, models, task, names, config, checks.seed(seed))
+        return self.trainer.follow(key, 0)
 
-    def control(self, key: Any, action: Any) -> dict[str, Any]:
-        """Pause, resume or stop a run."""
-        return self.trainer.control(key, action)
 
-    def weights(self, key: Any) -> dict[str, Any]:
-        """The GRPO policy of a finished run: safetensors in base64, and the config.json that goes beside it."""
-        from demo import payloads
+def verdict(reinforce: dict, grpo: dict) -> str:
+    """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one."""
+    found, count = [], grpo["count"]
+    own, other = len(grpo["wall"]["twins"]), len(reinforce["wall"]["twins"])
+    if abs(own - other) >= 15:
+        name, most, rest = ("REINFORCE", other, own) if other > own else ("GRPO", own, other)
+        found.append(f"{name} repeats itself: {most} of its {count} are near-twins, against {rest}.")
+    if max(grpo["kl"], reinforce["kl"]) > 1.5 * min(grpo["kl"], reinforce["kl"]) + 0.1:
+        name, less, more = "GRPO", grpo["kl"], reinforce["kl"]
+        if more < less:
+            name, less, more = "REINFORCE", more, less
+        found.append(f"{name} stays closer to its start: {less:.1f} nats against {more:.1f}.")
+    (low, high), (other_low, other_high) = grpo["interval"], reinforce["interval"]
+    if low > other_high:
+        found.insert(0, f"GRPO is right more often: {grpo['right']} of {count} against {reinforce['right']}.")
+    elif other_low > high:
+        found.insert(
+            0, f"REINFORCE is right more often: {reinforce['right']} of {count} against {grpo['right']}."
+        )
+    else:
+        found.append(
+            f"In success {count} samples show no difference: {grpo['right']} and {reinforce['right']}."
+        )
+    return " ".join(found)
 
-        race = self.trainer.race(key)
-        return payloads.weights(race.models.recipe, race.runners[1].policy)
 
-    def references(self, task: Any, digit: Any, recipe: Any = "pixels-8x8") -> dict[str, Any]:
-        """What RL is measured against for a digit: best-of-N from the same start, and the least KL that success costs."""
-        recipe, task = self._recipe(recipe), requests.one_of("task", task, ("steer", "refine", "scratch"))
-        digit = requests.digit(digit)
-        with self.turn():
-            models = self.models(recipe)
-            from demo import training
-
-            line = training.best_of_n(models, task, digit)
-            return {
-                "task": task,
-                "digit": digit,
-                "count": training.POOL,
-                "line": line,
-                "bound": training.bound(line[0][1]),
-            }
-
-    def answer(self, question: Any) -> dict[str, Any]:
-        """A browser's question, {"call": name, "arguments": {...}}, to {"answer": ...} or {"error": one sentence}."""
-        calls = ("generate", "trajectory", "compare", "survey", "score", "group", "fool", "complete", "tape")
-        calls += ("train", "news", "control", "weights", "references")
-        try:
-            if not isinstance(question, dict) or not isinstance(question.get("arguments"), dict):
-                raise RequestError('a question is {"call": name, "arguments": {...}}.')
-            call = requests.one_of("call", question.get("call"), calls)
-            try:
-                return {"answer": getattr(self, call)(**question["arguments"])}
-            except TypeError as error:
-                if "argument" not in str(error):
-                    raise
-                raise RequestError(
-                    f"the arguments of {call} are not complete, or hold an unknown one."
-                ) from error
-        except RequestError as error:
-            return {"error": str(error)}
+def _read(path: Path, kind: type) -> Any:
+    """A JSON file of the page's own; empty where it is missing or damaged, which takes out what it holds
+    and no more.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return kind()
+    return found if isinstance(found, kind) else kind()

@@ -35,9 +35,7 @@ class Models:
         self.recipe, self.root = recipe, root
         self.lock = threading.Lock()
         self.loaded: dict[str, object] = {}
-        self.guests: dict[
-            str, tuple[Policy, str]
-        ] = {}  # policies that visitors trained, and their starts, by "mine:KEY"
+        self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
         self.rollouts: OrderedDict[tuple, Samples] = OrderedDict()
 
     def _once(self, name: str, make):
@@ -60,47 +58,43 @@ class Models:
     def judge(self):
         return self._once("judge", lambda: load_judge(self.recipe, self.root))
 
+    @property
+    def tokenizer(self):
+        return self.policy("unlabelled").tokenizer
+
     def start(self, name: str) -> str:
         """The policy that another one's RL started from; itself where there was none."""
         if name in self.guests:
             return self.guests[name][1]
         return STARTS.get(name.split("/")[0], name)
 
-    def rewards(self, task: str) -> Rewards:
-        """What a task pays."""
-        weights = RECIPES[self.recipe].tasks[task]["grpo"].rewards
+    def rewards(self, task: str, run: str = "grpo") -> Rewards:
+        """What a run is paid."""
+        weights = RECIPES[self.recipe].tasks[task][run].rewards
         reference, classifier = self.policy(STARTS[task]), self.classifier
-        return self._once(f"rewards {task}", lambda: Rewards(classifier, reference, weights))
-
-    @torch.no_grad()
-    def judged(
-        self, tokens: torch.Tensor, log_probs: torch.Tensor, labels: torch.Tensor, tokenizer
-    ) -> Samples:
-        """Samples of given tokens, with rewards and readings."""
-        images = tokenizer.decode(tokens)
-        rewards = self.classifier(images).softmax(1).gather(1, labels[:, None]).squeeze(1)
-        return Samples(tokens, images, log_probs, rewards, self.judge(images).argmax(1))
+        return self._once(f"rewards {task} {run}", lambda: Rewards(classifier, reference, weights))
 
     def draw(self, name: str, digit: int, temperature: float, seed: int, count: int, prefix=None) -> Samples:
-        """Samples of a policy; the same arguments give the same samples, and recent ones are kept."""
+        """Samples of a policy; the same arguments give the same samples, and recent ones are kept.
+
+        Args:
+            prefix: (P,) tokens that are given to each sample.
+        """
         policy = self.policy(name)
-        key = (
-            name,
-            id(policy),
-            digit,
-            temperature,
-            seed,
-            count,
-            None if prefix is None else tuple(prefix.tolist()),
-        )
+        given = None if prefix is None else tuple(prefix.tolist())
+        key = (name, id(policy), digit, temperature, seed, count, given)
         with self.lock:
             if key in self.rollouts:
                 self.rollouts.move_to_end(key)
                 return self.rollouts[key]
         labels = torch.full((count,), digit)
-        given = None if prefix is None else prefix[None].repeat(count, 1)
-        rollout = policy.sample(labels, temperature, torch.Generator().manual_seed(seed), given)
-        samples = self.judged(rollout.tokens, rollout.log_probs, labels, policy.tokenizer)
+        rows = None if prefix is None else prefix[None].repeat(count, 1)
+        rollout = policy.sample(labels, temperature, torch.Generator().manual_seed(seed), rows)
+        with torch.no_grad():
+            images = policy.tokenizer.decode(rollout.tokens)
+            rewards = self.classifier(images).softmax(1)[:, digit]
+            reads = self.judge(images).argmax(1)
+        samples = Samples(rollout.tokens, images, rollout.log_probs, rewards, reads)
         with self.lock:
             self.rollouts[key] = samples
             while len(self.rollouts) > KEPT:
@@ -113,5 +107,5 @@ class Models:
         return self.policy(name).log_probs(torch.full((len(tokens),), digit), tokens, temperature)
 
     def log_likelihood(self, name: str, tokens: torch.Tensor, digit: int) -> torch.Tensor:
-        """(B, T) tokens to their (B, T) log-probabilities at temperature 1."""
-        return gather(self.distributions(name, tokens, digit, 1.0), tokens)
+        """(B, T) tokens to the (B,) log-probabilities of the whole samples at temperature 1."""
+        return gather(self.distributions(name, tokens, digit, 1.0), tokens).sum(1)

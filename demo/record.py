@@ -1,100 +1,94 @@
-"""Record what each tab shows before any model is loaded: python -m demo.record writes
+"""Record the answers to the first questions of every tab: python -m demo.record writes
 checkpoints/RECIPE/recorded.json.
 
-Every figure comes from the shipped checkpoints, through the same engine that answers live; run it after
-training.
+So that each tab shows something true, for every digit, before any model is loaded. The answers are the
+engine's own, from the shipped checkpoints; run this after training. What is recorded of the training comes
+from the snapshots that core.train keeps in runs/; where those are missing, what was recorded of them before
+is kept.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
 
-from demo import studies, training
-from demo.engine import GROUP, Engine
-
-# The drawing that the pads start with, as the page draws it: see SEVEN in player/pad.js.
-SEVEN = ((7, 7), (20, 7), (12, 22))
+from demo.engine import STARTS, Engine
 
 
-def seven() -> list[list[float]]:
-    """The pad's first drawing: two strokes of a 7, 28 x 28."""
-    rows = [[0.0] * 28 for _ in range(28)]
-    for (x0, y0), (x1, y1) in itertools.pairwise(SEVEN):
-        dx, dy = x1 - x0, y1 - y0
-        for i in range(28):
-            for j in range(28):
-                x, y = j + 0.5, i + 0.5
+def _seven() -> str:
+    """The drawing that the pads start with: two strokes of a 7, as the pad draws them, in base64."""
+    inks = bytearray()
+    for i in range(28):
+        for j in range(28):
+            ink = 0.0
+            for (x0, y0), (x1, y1) in itertools.pairwise(((7, 7), (20, 7), (12, 22))):
+                dx, dy, x, y = x1 - x0, y1 - y0, j + 0.5, i + 0.5
                 along = max(0.0, min(1.0, ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)))
                 far = ((x - x0 - along * dx) ** 2 + (y - y0 - along * dy) ** 2) ** 0.5
-                rows[i][j] = max(rows[i][j], max(0.0, min(1.0, 2.1 - far)))
-    return [[round(value, 3) for value in row] for row in rows]
+                ink = max(ink, min(1.0, 2.1 - far))
+            inks.append(round(255 * ink))
+    return base64.b64encode(inks).decode()
 
 
-def story(engine: Engine, recipe: str, digit: int = 7, seed: int = 2) -> dict:
-    """What the six beats of the story show: a drawing, a group, what training changed, before and after."""
-    models, names = engine.models(recipe), ("unlabelled", "steer/grpo")
-    curve = json.loads((engine.root / recipe / "steer/grpo/curve.json").read_text(encoding="utf-8"))
-    return {
-        **{"recipe": recipe, "digit": digit, "seed": seed},
-        "trajectory": engine.trajectory("steer/grpo", digit, 1.0, seed, 16, 0, recipe),
-        "group": engine.group("steer", digit, seed, recipe),
-        "changed": studies.changed(models, "steer", digit, seed, GROUP),
-        **dict(
-            zip(
-                ("before", "after"),
-                (engine.generate(name, digit, 1.0, seed, 16, recipe) for name in names),
-                strict=True,
-            )
-        ),
-        "surveys": [engine.survey(name, digit, seed, recipe) for name in names],
-        "curve": [{name: point[name] for name in ("samples", "reward", "success", "kl")} for point in curve],
-    }
-
-
-def race(engine: Engine, recipe: str, digit: int = 7) -> dict:
-    """A whole live race on one digit, as the page's first preset runs it."""
-    models = engine.models(recipe)
-    own = {} if recipe == "pixels-8x8" else training.PATCHES
-    found = training.record(models, {"task": "steer", "digits": [digit], **own})
-    about = {"recipe": recipe, "task": "steer", "digit": digit, "machine": f"{os.cpu_count()} cores"}
-    return {
-        **about,
-        "size": models.classifier.size,
-        **found,
-        "references": engine.references("steer", digit, recipe),
-    }
+SEVEN = _seven()
 
 
 def record(engine: Engine, recipe: str) -> dict:
-    """What each tab starts from: the answers to its first questions."""
-    compared = engine.compare("steer", 7, 0, recipe)
-    return {
-        "train": {"train": race(engine, recipe)},
-        "story": {"story": story(engine, recipe)},
-        "generate": {
-            "generate": engine.generate("steer/grpo", 7, 1.0, 0, 24, recipe),
-            "trajectory": engine.trajectory("steer/grpo", 7, 1.0, 0, 24, 0, recipe),
-        },
-        "compare": {
-            "compare": compared,
-            "surveys": [engine.survey(one["policy"], 7, 0, recipe) for one in compared["policies"]],
-        },
-        "rewards": {
-            "score": engine.score(seven(), 7, "steer", recipe),
-            "group": engine.group("steer", 7, 0, recipe),
-        },
-        "complete": {"complete": engine.complete("refine/grpo", 7, seven(), 4, 1.0, 0, 12, recipe)},
-    }
+    """Answers by question: what each tab asks when it is opened, for every digit."""
+    engine.recording, engine._records[recipe] = {}, {}
+    for digit in range(10):
+        engine.lesson(digit, recipe)
+        engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
+        engine.generate("steer/grpo", digit, 1.0, 2, 16, recipe)
+        engine.generate("steer/grpo", digit, 1.0, 0, 24, recipe)
+        engine.trajectory("steer/grpo", digit, 1.0, 0, 24, 0, recipe)
+        for task in STARTS:
+            engine.compare(task, digit, 0, recipe)
+            engine.score(SEVEN, digit, task, recipe)
+            engine.group(task, digit, 0, recipe)
+            engine.fool("blank", digit, task, 0, recipe)
+            engine.fool("noise", digit, task, 0, recipe)
+        engine.complete(SEVEN, "refine/grpo", digit, 4, 1.0, 0, 12, recipe)
+    return engine.recording
+
+
+def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:
+    """Samples of a run as its training went on: by the number of steps done, eight of each digit."""
+    import torch
+
+    from core.place import Place
+    from core.recipes import find_recipe
+    from demo import pictures
+
+    place, models, found = Place(find_recipe(recipe), engine.root), engine.models(recipe), {}
+    labels = torch.arange(10).repeat_interleave(8)
+    config = place.recipe.tasks[task][run].config
+    for samples, policy in place.along(task, run):
+        rollout = policy.sample(labels, 1.0, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            images = policy.tokenizer.decode(rollout.tokens)
+            reads = models.judge(images).argmax(1).tolist()
+        step = min(samples // (10 * config.group), config.steps - 1)  # the end stands at the last step
+        found[str(step)] = {"sheet": pictures.sheet(images, 8), "reads": reads}
+    return found
 
 
 def main() -> None:
     engine = Engine()
     for recipe in engine.recipes:
         path = engine.root / recipe / "recorded.json"
+        before = engine.recorded(recipe)
+        answers = record(engine, recipe)
+        for task in STARTS:
+            for run in engine.runs(recipe, task):
+                key = json.dumps(["frames", task, run])
+                found = frames(engine, recipe, task, run)
+                answers[key] = found if len(found) > 2 else before.get(key, found)
         fresh = path.with_suffix(".writing")
-        fresh.write_text(json.dumps(record(engine, recipe)) + "\n", encoding="utf-8")
+        content = {"weights": engine.fingerprint(recipe), "answers": answers}
+        fresh.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
         os.replace(fresh, path)
         print(f"{path.relative_to(engine.root.parent)}: {path.stat().st_size // 1000} kB")
 

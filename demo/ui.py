@@ -1,78 +1,288 @@
-"""Assembles the page: the views in their tabs, the named endpoints, theme, queue and launch settings."""
+"""Assembles the page: header, tabs, theme, queue and launch settings, and the endpoints of the API."""
 
 from __future__ import annotations
 
+import functools
+import html
+import json
 import os
+import re
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
 
 import gradio as gr
 
-from demo.api import endpoints
+from demo.checks import RequestError
+from demo.components import head, words
 from demo.engine import RECIPES, Engine
-from demo.player import head, view
+from demo.page import Page, View
+from demo.tabs import compare, complete, generate, results, rewards, story, train
 
-THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-TABS = {
-    **{"story": "Story", "train": "Train live", "generate": "Generate"},
-    **{"compare": "Compare", "rewards": "Rewards", "complete": "Complete"},
+TABS = {  # a new tab is one file and one line here
+    "story": ("Story", story.build),
+    "train": ("Train live", train.build),
+    "generate": ("Generate", generate.build),
+    "compare": ("Compare", compare.build),
+    "rewards": ("Rewards", rewards.build),
+    "complete": ("Complete", complete.build),
+    "results": ("Results", results.build),
 }
+ENDPOINTS = ("generate", "compare", "score", "complete", "group")
+GREEN = gr.themes.Color(  # Okabe and Ito's, GRPO's own colour, from light to dark
+    "#e6f6f1",
+    "#c2e9dd",
+    "#8fd6c0",
+    "#4fbd9c",
+    "#1fa67f",
+    "#007a59",
+    "#006b4e",
+    "#005c43",
+    "#004a36",
+    "#003b2b",
+    "#00281d",
+)
+# In rem, so that presenter mode scales everything by the page's own font size.
+TEXT = gr.themes.Size("0.7rem", "0.8rem", "0.92rem", "1rem", "1.1rem", "1.4rem", "2rem")
+THEME = gr.themes.Default(
+    primary_hue=GREEN,
+    secondary_hue=GREEN,
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+    text_size=TEXT,
+)
 
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page over an engine."""
-
-    def ask(question: dict) -> dict:
-        return engine.answer(question)
-
     with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True) as page:
         if not engine.recipes:
             gr.Markdown(
                 "# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them."
             )
             return page
-        recorded = engine.recorded(engine.recipes[0])
-        shared = {
-            "recipes": {name: RECIPES[name] for name in engine.recipes},
-            "policies": {
-                recipe: {name: engine.look(name)["title"] for name in engine.policies(recipe)}
-                for recipe in engine.recipes
-            },
-            "tabs": TABS,
-        }
-        view("head", shared, ask)
-        with gr.Tabs(overflow_behavior="wrap"):
-            for name, title in TABS.items():
-                with gr.Tab(title, id=name):
-                    view(name, {**shared, "recorded": recorded.get(name, {})}, ask)
+        words("GRPO, pixel by pixel", "brand", "brand")
+        with gr.Row(elem_id="tools"):
+            words("", "chip", "chip")  # filled in by page.js while this page trains
+            recipe = gr.Radio(
+                [(RECIPES[name], name) for name in engine.recipes],
+                value=engine.recipes[0],
+                show_label=False,
+                container=False,
+                elem_id="recipe",
+            )
+            present = gr.Button("Present", size="sm", elem_id="present", min_width=80)
+        notice = words("", "notice", "notice")
+        digit = gr.Radio(list(range(10)), value=7, label="Digit asked for", elem_id="digit")
+        shared = Page(page, engine, recipe, digit, notice, gr.State([]))
+        shared.linked |= {"recipe": recipe, "digit": digit}
+        views: dict[str, View] = {}
+        tabs = {}
+        with gr.Tabs(selected="story", elem_id="tabs") as all_tabs:
+            for name, (title, build_tab) in TABS.items():
+                with gr.Tab(title, id=name, elem_id=name) as tabs[name]:
+                    views[name] = build_tab(shared)
+        present.click(None, None, None, js="() => grpo.present(!grpo.root.classList.contains('presenter'))")
+        wire(page, shared, views, tabs, all_tabs)
         endpoints(engine)
-    return page.queue(max_size=32, api_open=False, default_concurrency_limit=1)
+    return page.queue(max_size=64, default_concurrency_limit=4)
+
+
+def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_tabs: gr.Tabs) -> None:
+    """What holds for all tabs: opened by hand or by a link, another recipe, another digit."""
+    for name, view in views.items():
+        js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
+        shared.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
+    names = list(shared.linked)
+    view = f"Object.fromEntries({json.dumps(names)}.map((name, i) => [name, values[i]]))"
+    changed = f"(...values) => grpo.remember({view})"
+    controls = list(shared.linked.values())
+    gr.on([control.change for control in controls], None, controls, None, js=changed)
+
+    # The tab that is open answers; the others do when they are opened.
+    inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
+    outputs = list(dict.fromkeys(output for view in views.values() for output in view.outputs))
+    opened = gr.Textbox("story", visible=False)
+
+    def answer(tab: str, given: dict) -> list:
+        """What the outputs of all tabs become: those of one tab are answered, the rest stay as they are."""
+        found = views[tab].show(*(given[control] for control in views[tab].inputs))
+        shown = dict(zip(views[tab].outputs, found, strict=True))
+        return [shown.get(output, gr.skip()) for output in outputs]
+
+    def refresh(tab, *values):
+        return answer(tab if tab in views else "story", dict(zip(inputs, values, strict=True)))
+
+    def policies(recipe, own, *chosen):
+        """The dropdowns of policies, fitted to the recipe; what is chosen stays where it is in the list."""
+        found = []
+        for dropdown, value in zip(shared.policies, chosen, strict=True):
+            choices = shared.choices(recipe, own, "none" in dropdown.elem_classes)
+            known = [name for _, name in choices]
+            found.append(gr.Dropdown(choices=choices, value=value if value in known else dropdown.value))
+        return found
+
+    here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
+    shared.on(shared.digit.input, refresh, [opened, *inputs], outputs, js=here)
+    fitted = gr.on(
+        [shared.recipe.input, shared.own.change],
+        policies,
+        [shared.recipe, shared.own, *shared.policies],
+        shared.policies,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    shared.on(fitted.then, refresh, [opened, *inputs], outputs, js=here)
+
+    others = [control for control in controls if control not in shared.policies]
+    walkthrough = next(block for block in page.blocks.values() if isinstance(block, gr.Walkthrough))
+
+    def open_link(request: gr.Request):
+        asked, refused = read_link(shared.engine, dict(request.query_params))
+        if refused:
+            gr.Warning(html.escape(" ".join(refused)), duration=None, title="Not all of the link was right")
+        tab = asked.pop("tab", "story")
+        given = {control: control.value for control in inputs}
+        given |= {shared.linked[name]: value for name, value in asked.items() if name in shared.linked}
+        chosen = [given[dropdown] for dropdown in shared.policies]
+        step = gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip()
+        updates = [given.get(control, gr.skip()) for control in others]
+        dropdowns = policies(given[shared.recipe], [], *chosen)
+        return [gr.Tabs(selected=tab), step, *updates, *dropdowns, *answer(tab, given)]
+
+    linked = [all_tabs, walkthrough, *others, *shared.policies, *outputs]
+    opening = page.load(open_link, None, linked, api_visibility="private", show_progress="hidden")
+    opening.then(None, None, None, js="() => grpo.begin()")
+
+
+def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """What a link asks for, in proper types, and a sentence for each part that is not right and is left
+    out.
+    """
+    recipe = query.get("recipe", engine.recipes[0])
+    policies = [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else []
+    choices = {"tab": list(TABS), "recipe": engine.recipes, "task": ["steer", "refine"], "policy": policies}
+    ranges = {
+        "digit": (0, 9),
+        "seed": (0, 2**31 - 1),
+        "step": (1, 6),
+        "rows": (0, 8),
+        "temperature": (0.25, 2),
+    }
+    values, refused = {}, []
+    for name, text in query.items():
+        if name in choices and text in choices[name]:
+            values[name] = text
+        elif name in choices:
+            refused.append(f"The link's {name} is “{text[:40]}”; allowed: {', '.join(choices[name])}.")
+        elif name in ranges:
+            low, high = ranges[name]
+            plain = re.fullmatch(r"\d{1,10}(\.\d{1,6})?", text, re.ASCII)
+            if plain and low <= float(text) <= high and (name == "temperature" or "." not in text):
+                values[name] = float(text) if name == "temperature" else int(text)
+            else:
+                refused.append(f"The link's {name} is “{text[:40]}”; allowed: {low} to {high}.")
+    return values, refused
+
+
+def endpoints(engine: Engine) -> None:
+    """The engine's questions for gradio_client, with their own types and docstrings; its refusals as
+    errors.
+    """
+    for name in ENDPOINTS:
+        gr.api(_endpoint(getattr(engine, name)), api_name=name, concurrency_id="model", concurrency_limit=2)
+
+    def train(
+        task: str = "steer",
+        digits: list = [7],  # noqa: B006 - gradio reads the default and never changes it
+        runs: list = ["reinforce", "grpo"],  # noqa: B006
+        seed: int = 0,
+        recipe: str = "pixels-8x8",
+    ) -> dict:
+        """Train runs side by side, and report each few steps; closing the request stops it.
+
+        Args:
+            task: "steer" or "refine".
+            digits: different digits from 0 to 9.
+            runs: one to three of the task's runs.
+            seed: of everything random.
+            recipe: "pixels-8x8" or "patches-28x28".
+
+        Returns:
+            again and again, "state", "says" and, for each step since the last report, its "points".
+        """
+        try:
+            key, seen = engine.train(task, runs, digits, None, None, None, None, seed, recipe)["key"], 0
+        except RequestError as error:
+            raise gr.Error(str(error)) from error
+        try:
+            while True:
+                news = engine.trainer.follow(key, seen)
+                seen += len(news["points"])
+                yield {name: news[name] for name in ("state", "says", "points")}
+                if news["over"]:
+                    return
+                time.sleep(0.3)
+        finally:
+            engine.trainer.control(key, "stop")
+
+    gr.api(train, api_name="train", concurrency_limit=4)
+
+    def leave(key: str) -> None:
+        engine.trainer.leave(str(key))
+
+    gr.api(leave, api_name="leave", api_visibility="undocumented", queue=False)
+
+
+def _endpoint(answer: Callable) -> Callable:
+    @functools.wraps(answer)
+    def endpoint(*arguments, **named):
+        try:
+            return answer(*arguments, **named)
+        except RequestError as error:
+            raise gr.Error(str(error)) from error
+
+    return endpoint
 
 
 def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
     """Start the server: on the loopback interface, or on all interfaces where this is a Hugging Face Space.
 
     Args:
-        port: None means $GRADIO_SERVER_PORT, else 7860.
+        port: None means $GRADIO_SERVER_PORT, or where that is not set the first free one from 7860 on.
         block: return only when the server stops.
     """
+    if os.environ.get("GRADIO_SERVER_PORT") == "":
+        del os.environ["GRADIO_SERVER_PORT"]
+    wanted = os.environ.get("GRADIO_SERVER_PORT", "1")
+    if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= 65535):
+        raise SystemExit(f"GRADIO_SERVER_PORT is {wanted[:40]!r}; allowed: 1 to 65535.")
     engine = Engine()
     page = build(engine)
-    page.launch(
-        server_name="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",
-        server_port=port or int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
-        prevent_thread_lock=True,
-        **{
-            "share": False,
-            "show_error": False,
-            "ssr_mode": False,
-            "enable_monitoring": False,
-            "strict_cors": True,
-        },
-        **{"allowed_paths": [], "max_file_size": "1mb", "footer_links": []},
-        **{"theme": THEME, "head": head()},
-    )
+    try:
+        page.launch(
+            server_name="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",
+            server_port=port,
+            prevent_thread_lock=True,
+            share=False,
+            show_error=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            strict_cors=True,
+            allowed_paths=[],
+            max_file_size="1mb",
+            footer_links=["api"],
+            theme=THEME,
+            head=head(),
+        )
+    except OSError as error:
+        raise SystemExit(
+            f"The port is taken: {error} Free it, or leave it out for the next free one."
+        ) from error
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:
         page.block_thread()

@@ -29,10 +29,28 @@ def imports(path: Path) -> set[str]:
 def test_core_knows_nothing_of_the_demo_and_tabs_nothing_of_torch():
     for path in REPO.glob("core/**/*.py"):
         assert not imports(path) & {"demo", "gradio"}, path
-    for path in [REPO / "app.py", REPO / "demo/ui.py", REPO / "demo/api.py", *REPO.glob("demo/player/*.py")]:
+    shown = [*REPO.glob("demo/tabs/*.py"), *REPO.glob("demo/components/*.py")]
+    for path in [REPO / "app.py", REPO / "demo/ui.py", REPO / "demo/page.py", *shown]:
         assert not imports(path) & {"torch", "core"}, path
-    for name in ("engine", "models", "payloads", "studies", "training", "requests", "record"):
+    for name in (
+        "engine",
+        "models",
+        "answers",
+        "drawing",
+        "pictures",
+        "training",
+        "settings",
+        "checks",
+        "record",
+    ):
         assert "gradio" not in imports(REPO / f"demo/{name}.py")
+
+
+def test_scripts_and_style_stay_small_beside_what_gradio_does():
+    lines = [
+        len(path.read_text(encoding="utf-8").splitlines()) for path in REPO.glob("demo/components/*.[jc]s*")
+    ]
+    assert 0 < sum(lines) <= 1000
 
 
 def test_every_shipped_file_is_small_and_no_pickle():
@@ -102,3 +120,38 @@ def test_checkpoints_and_metrics_belong_together(recipe):
 def test_no_file_of_the_core_is_longer_than_one_sitting():
     files = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in REPO.glob("core/*.py")}
     assert max(files.values()) <= 240
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "70000", "７860", "-1"])  # noqa: RUF001
+def test_a_port_that_is_none_is_refused_in_one_sentence(monkeypatch, value):
+    from demo import ui
+
+    monkeypatch.setenv("GRADIO_SERVER_PORT", value)
+    with pytest.raises(SystemExit, match=r"GRADIO_SERVER_PORT is .*; allowed: 1 to 65535"):
+        ui.serve(block=False)
+
+
+def test_a_taken_port_is_refused_where_it_was_named_and_passed_over_where_not(monkeypatch):
+    import socket
+
+    import gradio as gr
+
+    from demo import ui
+
+    def small(engine):
+        with gr.Blocks() as page:
+            gr.Markdown("here")
+        return page
+
+    monkeypatch.setattr(ui, "build", small)
+    monkeypatch.setattr(ui.Engine, "warm_up", lambda self: None)
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(SystemExit, match="The port is taken"):
+            ui.serve(other.getsockname()[1], block=False)
+    first, second = ui.serve(block=False), ui.serve(block=False)
+    assert first.server_port != second.server_port
+    first.close()
+    second.close()

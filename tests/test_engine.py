@@ -1,22 +1,28 @@
-"""The engine behind the page: every answer, every refusal, and the live race."""
+"""What the page calls: answers from the shipped checkpoints, refusals in words, live training."""
 
 import base64
+import io
 import json
 import math
-import re
+import shutil
+import threading
 import time
-from pathlib import Path
+import zipfile
 
 import pytest
 import torch
+from PIL import Image
 
-from core import checkpoints, figures, load_policy
-from core.policies import gather
-from core.recipes import ONE_DIGIT
-from demo import record, training
-from demo.engine import COLOURS, Engine
-from demo.payloads import wilson
-from demo.requests import RequestError
+from core import checkpoints, figures
+from core.data import resize
+from core.recipes import RECIPES
+from demo import answers, checks, drawing, pictures, record, training
+from demo import engine as engines
+from demo.checks import RequestError
+from demo.engine import COLOURS, Engine, verdict
+from demo.record import SEVEN
+from demo.tabs.results import headline, ladder
+from demo.ui import read_link
 
 BLANK = [[0.0] * 28] * 28
 
@@ -26,111 +32,184 @@ def engine():
     return Engine()
 
 
-@pytest.fixture(params=Engine().recipes)
+@pytest.fixture(params=["pixels-8x8", "patches-28x28"])
 def recipe(request):
     return request.param
 
 
-def unpack(text: str) -> list[int]:
-    return list(base64.b64decode(text))
+def pixels(url: str) -> torch.Tensor:
+    """(H, W) of a PNG in a data URL, 0 to 255."""
+    picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    return torch.tensor(list(picture.convert("L").tobytes())).view(picture.height, picture.width)
 
 
-def test_generate_gives_the_same_pictures_for_the_same_seed(engine, recipe):
-    found = engine.generate("steer/grpo", 3, 1.0, 5, 6, recipe)
-    assert len(unpack(found["images"])) == 6 * found["size"] ** 2
-    assert len(found["rewards"]) == len(found["reads"]) == len(found["surprise"]) == 6
-    assert all(0 <= reward <= 1 for reward in found["rewards"])
-    again = Engine().generate("steer/grpo", 3, 1.0, 5, 6, recipe)
-    assert found == again
-    assert found["images"] != engine.generate("steer/grpo", 3, 1.0, 6, 6, recipe)["images"]
+# Pictures.
 
 
-def test_a_trajectory_is_the_drawing_of_that_sample(engine, recipe):
-    grid = engine.generate("refine/grpo", 8, 0.8, 1, 5, recipe)
-    path = engine.trajectory("refine/grpo", 8, 0.8, 1, 5, 3, recipe)
-    policy = load_policy(f"{recipe}/refine/grpo")
-    length, area = policy.tokenizer.length, grid["size"] ** 2
-    frames = unpack(path["frames"])
-    assert len(frames) == (length + 1) * area
-    assert frames[-area:] == unpack(grid["images"])[3 * area : 4 * area]
-    assert path["reward"] == grid["rewards"][3] and path["read"] == grid["reads"][3]
-    # Its numbers are those of the policy itself, at that temperature.
-    tokens = torch.tensor([unpack(path["tokens"])])
-    with torch.no_grad():
-        own = policy.log_probs(torch.tensor([8]), tokens, 0.8)
-        start = load_policy(f"{recipe}/labelled").log_probs(torch.tensor([8]), tokens, 0.8)
-    assert path["log_probs"] == pytest.approx(gather(own, tokens)[0].tolist(), abs=2e-3)
-    assert path["reference"] == pytest.approx(gather(start, tokens)[0].tolist(), abs=2e-3)
-    assert path["entropy"] == pytest.approx((-(own.exp() * own).sum(-1))[0].tolist(), abs=2e-3)
-    assert sum(path["log_probs"]) == pytest.approx(-grid["surprise"][3], abs=0.1)
-    shares = torch.tensor(unpack(path["belief"])).view(length + 1, 10).sum(1) / 255
-    assert bool(((shares - 1).abs() < 0.03).all())
+def test_a_sheet_holds_each_picture_in_its_place():
+    images = torch.zeros(5, 1, 4, 4)
+    images[3, 0, 1, 2] = 1
+    sheet = pixels(pictures.sheet(images, 3))
+    assert sheet.shape == (8, 12) and sheet.nonzero().tolist() == [[5, 2]]
 
 
-def test_partial_drawings_leave_what_is_not_drawn_empty(engine, recipe):
-    path = engine.trajectory("steer/grpo", 0, 1.0, 0, 1, 0, recipe)
-    area = path["size"] ** 2
-    first = unpack(path["frames"])[:area]
-    assert sum(first) / area < 12  # nothing drawn: nearly black
+def test_wilson_intervals_hold_the_truth_as_often_as_they_say():
+    count, truth = 200, 0.97
+    covered = 0.0
+    for right in range(count + 1):
+        low, high = pictures.wilson(right, count)
+        if low <= truth <= high:
+            covered += math.comb(count, right) * truth**right * (1 - truth) ** (count - right)
+    assert 0.92 < covered < 0.98
+    assert pictures.wilson(0, 10)[0] == 0 and pictures.wilson(10, 10)[1] == 1
 
 
-def test_compare_shows_four_policies_with_the_same_random_numbers(engine, recipe):
-    found = engine.compare("steer", 7, 0, recipe)
-    assert [one["policy"] for one in found["policies"]] == [
-        "random",
-        "unlabelled",
-        "steer/reinforce",
-        "steer/grpo",
-    ]
-    colours = [one["colour"] for one in found["policies"]]
-    assert len(set(colours)) == 4
-    start, grpo = (engine.survey(found["policies"][place]["policy"], 7, 0, recipe) for place in (1, 3))
-    assert grpo["interval"][0] > start["interval"][1]  # GRPO beats its start, and not by chance
-    assert start["total"] == pytest.approx(0, abs=1e-3) and grpo["total"] > 0.5
-    assert sum(grpo["kl"]) == pytest.approx(grpo["total"], abs=0.01)
+def test_near_twins_are_those_that_share_nearly_all_their_ink():
+    images = torch.zeros(4, 1, 8, 8)
+    images[0, 0, 2:6, 4] = 1.0
+    images[1, 0, 2:6, 4] = 0.95
+    images[2, 0, 4, 2:6] = 1.0
+    assert answers.twins(images) == [0, 1]
 
 
-def test_score_reads_a_drawing_and_weighs_the_rewards(engine, recipe):
-    found = engine.score(record.seven(), 7, "steer", recipe)
-    assert (
-        found["classifier"].index(max(found["classifier"])) == 7 == found["judge"].index(max(found["judge"]))
-    )
-    total = sum(term["value"] * term["weight"] for term in found["terms"].values())
-    assert found["reward"] == pytest.approx(total, abs=1e-3)
-    assert max(unpack(found["saliency"])) == 255
+# Answers.
+
+
+def test_the_same_question_gets_the_same_answer_and_another_seed_another(engine, recipe):
+    first = engine.generate("steer/grpo", 7, 1.0, 5, 4, recipe)
+    assert first == engine.generate("steer/grpo", 7, 1.0, 5, 4, recipe)
+    assert first["sheet"] != engine.generate("steer/grpo", 7, 1.0, 6, 4, recipe)["sheet"]
+    assert len(first["rewards"]) == 4 and all(0 <= reward <= 1 for reward in first["rewards"])
+
+
+def test_a_trajectory_is_of_that_very_sample(engine, recipe):
+    grid = engine.generate("steer/grpo", 3, 1.0, 1, 4, recipe)
+    path = engine.trajectory("steer/grpo", 3, 1.0, 1, 4, 2, recipe)
+    size = path["size"]
+    assert torch.equal(pixels(path["picture"]), pixels(grid["sheet"])[:size, 2 * size : 3 * size])
+    assert -sum(path["log_probs"]) == pytest.approx(grid["nll"][2], abs=0.1)
+    belief = torch.tensor(list(base64.b64decode(path["belief"]))).view(-1, 10)
+    assert len(belief) == path["grid"] ** 2 + 1
+    assert belief[-1, 3].item() / 255 == pytest.approx(grid["rewards"][2], abs=0.02)
+
+
+def test_compare_asks_all_for_the_same_and_grpo_beats_its_start(engine, recipe):
+    found = engine.compare("steer", 7, 3, recipe)
+    names = [row["policy"] for row in found["policies"]]
+    assert names == ["random", "unlabelled", "steer/reinforce", "steer/grpo"]
+    assert len({row["colour"] for row in found["policies"]}) == 4
+    start, grpo = found["policies"][1], found["policies"][3]
+    assert grpo["interval"][0] > start["interval"][1]
+    assert start["kl"] == pytest.approx(0, abs=0.01) and grpo["kl"] > 0.5
+    assert grpo["right"] == grpo["wall"]["reads"].count(7)
+    five = engine.compare("steer", 7, 3, recipe, "labelled")["policies"]
+    assert [row["policy"] for row in five] == [*names, "labelled"]
+
+
+def portrait(right, kl, twins):
+    return {
+        "right": right,
+        "count": 100,
+        "interval": pictures.wilson(right, 100),
+        "kl": kl,
+        "wall": {"twins": list(range(twins))},
+    }
+
+
+def test_the_verdict_says_who_is_better_in_what_and_calls_a_tie_a_tie():
+    better = verdict(portrait(60, 5.0, 0), portrait(95, 5.1, 3))
+    assert better == "GRPO is right more often: 95 of 100 against 60."
+    collapsed = verdict(portrait(100, 60.0, 90), portrait(98, 5.0, 2))
+    assert collapsed.startswith("REINFORCE repeats itself: 90 of its 100 are near-twins, against 2.")
+    assert "GRPO stays closer to its start: 5.0 nats against 60.0." in collapsed
+    assert collapsed.endswith("In success 100 samples show no difference: 98 and 100.")
+    assert verdict(portrait(99, 4.0, 2), portrait(50, 1.0, 2)).startswith("REINFORCE is right more often")
 
 
 def test_a_group_is_taken_apart_as_grpo_does(engine, recipe):
     found = engine.group("steer", 7, 2, recipe)
-    rewards = found["rewards"]
-    mean = sum(rewards) / len(rewards)
+    mean = sum(found["rewards"]) / 16
     assert found["mean"] == pytest.approx(mean, abs=1e-3)
-    assert found["advantages"] == pytest.approx([reward - mean for reward in rewards], abs=1e-3)
+    assert found["advantages"] == pytest.approx([reward - mean for reward in found["rewards"]], abs=1e-3)
 
 
-def test_the_classifier_can_be_fooled_and_the_judge_is_not(engine):
-    tries = [engine.fool(7, seed) for seed in range(3)]
-    assert any(one["belief"][-1] > 0.9 and max(range(10), key=one["judge"].__getitem__) != 7 for one in tries)
+def test_the_story_shows_a_group_with_failures_and_a_real_update_that_favours_the_better(engine, recipe):
+    found = engine.lesson(7, recipe)
+    assert 3 <= found["reads"].count(7) <= 13
+    better = [found["changed"][i] for i in range(16) if found["advantages"][i] > 0]
+    worse = [found["changed"][i] for i in range(16) if found["advantages"][i] < 0]
+    assert sum(better) / len(better) > sum(worse) / len(worse) + 0.5
 
 
 def test_complete_keeps_what_was_drawn(engine, recipe):
-    found = engine.complete("refine/grpo", 7, record.seven(), 3, 1.0, 0, 4, recipe)
-    area, rows = found["size"] ** 2, found["size"] * 3 // (8 if recipe == "pixels-8x8" else 7)
-    pictures = [unpack(found["images"])[i * area : (i + 1) * area] for i in range(4)]
-    if recipe == "pixels-8x8":  # patches overlap a little below their border
-        assert len({tuple(picture[: rows * found["size"]]) for picture in pictures}) == 1
-    assert len({tuple(picture) for picture in pictures}) > 1
-    whole = engine.complete(
-        "refine/grpo", 7, record.seven(), 8 if recipe == "pixels-8x8" else 7, 1.0, 0, 2, recipe
-    )
-    assert len(set(whole["rewards"])) == 1
+    all_rows = engine.grid(recipe)
+    whole = engine.complete(SEVEN, "refine/grpo", 7, all_rows, 1.0, 0, 3, recipe)
+    assert len(set(whole["rewards"])) == 1  # nothing is left to draw
+    half = engine.complete(SEVEN, "refine/grpo", 7, 3, 1.0, 0, 3, recipe)
+    size = half["size"]
+    tops = {
+        pixels(half["sheet"])[: 3 * size // all_rows - 1, i * size : (i + 1) * size].numpy().tobytes()
+        for i in range(3)
+    }
+    assert len(set(half["rewards"])) > 1
+    assert recipe != "pixels-8x8" or len(tops) == 1  # the tokenizer's patches overlap a little
 
+
+# Drawings.
+
+
+def test_small_thin_faint_and_off_centre_drawings_are_read_right(engine, recipe):
+    seven = torch.tensor(checks.picture(SEVEN))[None, None]
+    corner = torch.zeros(1, 1, 28, 28)
+    corner[:, :, 1:15, 1:15] = resize(seven, 14)
+    thin = torch.zeros(1, 1, 28, 28)
+    thin[:, :, 7, 7:20] = 1
+    for i in range(15):
+        thin[:, :, 7 + i, 19 - i // 2] = 1
+    for name, drawn in (("plain", seven), ("corner", corner), ("faint", 0.3 * seven), ("thin", thin)):
+        found = engine.score(drawn[0, 0].tolist(), 7, "steer", recipe)
+        assert max(range(10), key=lambda k: found["judge"][k]) == 7, name
+    without = engine.score(corner[0, 0].tolist(), 7, "steer", recipe, centre=False)
+    assert without["reward"] < engine.score(corner[0, 0].tolist(), 7, "steer", recipe)["reward"]
+
+
+def test_a_drawing_is_brought_into_mnists_box_and_its_centre():
+    drawn = torch.zeros(1, 1, 28, 28)
+    drawn[0, 0, 2:6, 20:26] = 0.5
+    shaped = drawing.like_mnist(drawn)
+    _, columns = (shaped[0, 0] > 0.2).nonzero().T
+    assert columns.max() - columns.min() + 1 <= 20 and shaped.max() > 0.95
+    ink = shaped[0, 0] / shaped.sum()
+    centre = (ink.sum(0) @ torch.arange(28.0)).item(), (ink.sum(1) @ torch.arange(28.0)).item()
+    assert centre == (pytest.approx(13.5, abs=0.6), pytest.approx(13.5, abs=0.6))
+
+
+def test_an_empty_pad_is_paid_nothing_and_an_empty_sheet_shows_what_it_would_be_paid(engine):
+    assert engine.score(BLANK, 1) == {"empty": True, "digit": 1}
+    assert engine.fool("blank", 1, "steer", 0, "pixels-8x8")["reward"] > 0.9
+
+
+def test_the_reward_is_the_weighted_sum_of_its_terms(engine, recipe):
+    found = engine.score(SEVEN, 7, "refine", recipe)
+    total = sum(value * found["weights"][name] for name, value in found["terms"].items())
+    assert found["reward"] == pytest.approx(total, abs=1e-3)
+
+
+def test_the_classifier_can_be_fooled_and_the_judge_is_not(engine):
+    tries = [engine.fool("noise", digit, "steer", 0, "pixels-8x8") for digit in range(4)]
+    fooled = [
+        one for one in tries if one["reward"] > 0.9 and one["judge"].index(max(one["judge"])) != one["digit"]
+    ]
+    assert fooled
+
+
+# Refusals.
 
 GOOD = {
     "generate": {"policy": "steer/grpo", "digit": 7, "temperature": 1.0, "seed": 0, "count": 2},
     "compare": {"task": "steer", "digit": 7, "seed": 0},
-    "score": {"picture": BLANK, "digit": 7},
-    "complete": {"policy": "steer/grpo", "digit": 7, "picture": BLANK, "rows": 2},
+    "score": {"picture": SEVEN, "digit": 7},
+    "complete": {"policy": "steer/grpo", "digit": 7, "picture": SEVEN, "rows": 2},
 }
 
 
@@ -143,25 +222,23 @@ GOOD = {
         ("generate", {"policy": ["steer/grpo"]}, "policy is "),
         ("generate", {"digit": 10}, "digit is 10; allowed: a whole number from 0 to 9"),
         ("generate", {"digit": True}, "digit is True"),
+        ("generate", {"digit": "\uff17"}, "digit is '\uff17'"),
         ("generate", {"temperature": math.nan}, "temperature is nan; allowed: a number from 0.25 to 2"),
-        ("generate", {"temperature": "hot"}, "temperature is 'hot'"),
         ("generate", {"temperature": 0}, "temperature is 0"),
         ("generate", {"seed": 1.5}, "seed is 1.5"),
         ("generate", {"seed": -1}, "seed is -1"),
-        ("generate", {"count": 10**9}, "count is 1000000000; allowed: a whole number from 1 to 64"),
+        ("generate", {"seed": 10**400}, "seed is a number of more than 30 digits; allowed"),
+        ("generate", {"count": 65}, "count is 65; allowed: a whole number from 1 to 64"),
         ("generate", {"count": math.inf}, "count is inf"),
         ("generate", {"recipe": "pixels-9x9"}, "recipe is 'pixels-9x9'; allowed: pixels-8x8"),
         ("compare", {"task": "scratch"}, "task is 'scratch'; allowed: steer, refine"),
-        (
-            "score",
-            {"picture": [[0.0] * 9] * 9},
-            "picture is 9 rows; allowed: 8 rows of 8 or 28 rows of 28 numbers",
-        ),
+        ("score", {"picture": [[0.0] * 9] * 9}, "picture is 9 rows; allowed: 28 rows of 28 numbers"),
         ("score", {"picture": [[0.0] * 28] * 27 + [[0.0]]}, "picture holds a row of 1"),
         ("score", {"picture": [[2.0] * 28] * 28}, "picture holds 2.0"),
         ("score", {"picture": [[math.nan] * 28] * 28}, "picture holds nan"),
         ("score", {"picture": "x" * 10_000}, "picture is 'xxx"),
-        ("complete", {"rows": 9}, "rows is 9.*; allowed: a whole number from 0 to 8"),
+        ("score", {"picture": "AAAA"}, "picture is 'AAAA'"),
+        ("complete", {"rows": 9}, "rows is 9; allowed: a whole number from 0 to 8"),
     ],
 )
 def test_bad_requests_get_one_sentence_and_the_next_one_works(engine, call, change, words):
@@ -170,165 +247,253 @@ def test_bad_requests_get_one_sentence_and_the_next_one_works(engine, call, chan
     assert getattr(engine, call)(**GOOD[call])["digit"] == 7
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        None,
-        [],
-        {"call": "generate"},
-        {"call": "__init__", "arguments": {}},
-        {"call": "generate", "arguments": {"root": 1}},
-    ],
-)
-def test_odd_questions_get_a_sentence(engine, question):
-    reply = engine.answer(question)
-    assert set(reply) == {"error"} and reply["error"].endswith(".")
-
-
-def test_too_many_waiting_requests_are_refused(engine):
-    engine._waiting = 16
+def test_too_many_waiting_questions_are_refused(engine):
+    engine._waiting = engines.WAITING
     try:
-        assert "busy" in engine.answer({"call": "generate", "arguments": GOOD["generate"]})["error"]
+        with pytest.raises(RequestError, match="the server is busy"):
+            engine.generate(seed=1234)
     finally:
         engine._waiting = 0
-    assert "answer" in engine.answer({"call": "generate", "arguments": GOOD["generate"]})
+    assert engine.generate(seed=1234)["count"] == 24
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "words"),
+    [
+        ({"tab": "compare", "digit": "3"}, {"tab": "compare", "digit": 3}, ""),
+        ({"temperature": "0.5", "seed": "12"}, {"temperature": 0.5, "seed": 12}, ""),
+        ({"digit": "99"}, {}, "digit is “99”; allowed: 0 to 9."),
+        ({"digit": "\u0667"}, {}, "digit is “\u0667”"),
+        ({"digit": "1_0"}, {}, "digit is “1_0”"),
+        ({"seed": "1.5"}, {}, "seed is “1.5”"),
+        ({"temperature": "NaN"}, {}, "temperature is “NaN”"),
+        ({"policy": "steer/ppo"}, {}, "policy is “steer/ppo”; allowed: random, "),
+        ({"recipe": "../x", "utm": "1"}, {}, "recipe is “../x”; allowed: pixels-8x8"),
+    ],
+)
+def test_a_link_is_read_strictly_and_what_is_wrong_is_named(engine, query, values, words):
+    found, refused = read_link(engine, query)
+    assert found == values
+    assert words in " ".join(refused) and bool(words) == bool(refused)
+
+
+# What is recorded, and what is here.
 
 
 def test_what_is_recorded_is_what_the_checkpoints_say(engine, recipe):
-    recorded = engine.recorded(recipe)
-    then = recorded["generate"]["generate"]
-    request = {name: then[name] for name in ("policy", "digit", "temperature", "seed", "count")}
-    now = engine.generate(**request, recipe=recipe)
-    area = now["size"] ** 2
-    # Another processor rounds differently, and a draw may tip; nearly all samples are the same to the bit.
-    ours, theirs = unpack(now["images"]), unpack(then["images"])
-    same = sum(ours[i : i + area] == theirs[i : i + area] for i in range(0, len(ours), area))
-    assert same >= 0.8 * now["count"]
-    assert sum(now["rewards"]) == pytest.approx(sum(then["rewards"]), abs=0.1 * now["count"])
-    group = engine.group("steer", 7, 0, recipe)
-    assert group["mean"] == pytest.approx(recorded["rewards"]["group"]["mean"], abs=0.13)
-    assert set(recorded) == {"story", "train", "generate", "compare", "rewards", "complete"}
-    assert (checkpoints.ROOT / recipe / "recorded.json").stat().st_size < 2_000_000
+    assert engine.recorded(recipe), "recorded.json is missing, or of other weights: python -m demo.record"
+    fresh = Engine()
+    fresh._records[recipe] = {}
+    for digit in (0, 7):
+        for name in ("generate", "group"):
+            arguments = {"digit": digit, "recipe": recipe}
+            then, now = getattr(engine, name)(**arguments), getattr(fresh, name)(**arguments)
+            # Another processor rounds differently, and a draw may tip; on the whole they agree.
+            assert sum(now["rewards"]) == pytest.approx(sum(then["rewards"]), abs=0.15 * now["count"])
+    size = (checkpoints.ROOT / recipe / "recorded.json").stat().st_size
+    assert size < 9_000_000
 
 
-def test_wilson_intervals_hold_the_truth_as_often_as_they_say():
-    count, truth = 200, 0.97
-    chances = [math.comb(count, k) * truth**k * (1 - truth) ** (count - k) for k in range(count + 1)]
-    covered = sum(p for k, p in enumerate(chances) if wilson(k, count)[0] <= truth <= wilson(k, count)[1])
-    assert 0.92 < covered < 0.98
-    assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == 1
+def test_every_tab_has_a_recorded_answer_for_every_digit(recipe, monkeypatch):
+    engine = Engine()
+    monkeypatch.setattr(engine, "models", lambda recipe: pytest.fail("a model was asked"))
+    for digit in range(10):
+        engine.lesson(digit, recipe)
+        engine.generate(digit=digit, recipe=recipe)
+        engine.trajectory("steer/grpo", digit, 1.0, 0, 24, 0, recipe)
+        engine.complete(SEVEN, digit=digit, recipe=recipe)
+        for task in ("steer", "refine"):
+            engine.compare(task, digit, 0, recipe)
+            engine.score(SEVEN, digit, task, recipe)
+            engine.group(task, digit, 0, recipe)
+    shown = engine.training("steer", ["reinforce", "grpo"], recipe)
+    frames = [point["racers"][1]["frame"] for point in shown["points"] if point["racers"][1]["frame"]]
+    assert len(frames) >= 5 and shown["points"][0]["racers"][1]["frame"]
+    first, last = (frame["reads"] for frame in (frames[0], frames[-1]))
+    asked = shown["wall"]["digits"]
+    assert sum(map(int.__eq__, last, asked)) > sum(map(int.__eq__, first, asked)) + 30
 
 
-def follow(engine, key, until=lambda news: False, patience=60.0):
-    """Ask for news until the run ends; returns the last news, and every point seen."""
-    since, seen, deadline = [0, 0], {"reinforce": [], "grpo": []}, time.monotonic() + patience
+def copy_of_page(folder, recipe="pixels-8x8"):
+    shutil.copytree(checkpoints.ROOT / recipe, folder / recipe, ignore=shutil.ignore_patterns("seed-*"))
+    return folder / recipe
+
+
+def test_a_missing_or_damaged_run_is_left_out_and_nothing_else(tmp_path):
+    here = copy_of_page(tmp_path)
+    shutil.rmtree(here / "steer" / "grpo-kl")
+    weights = here / "steer" / "grpo-scaled" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for name in ("recorded.json", "metrics.json"):
+        (here / name).write_bytes(b"\xff[")
+    engine = Engine(tmp_path)
+    assert engine.recipes == ["pixels-8x8"]
+    assert "steer/grpo-kl" not in [name for _, name in engine.policies("pixels-8x8")]
+    with pytest.raises(RequestError, match=r"this policy cannot be used: .*grpo-scaled"):
+        engine.generate("steer/grpo-scaled")
+    assert engine.generate("steer/grpo")["count"] == 24
+    assert ladder(engine.metrics("pixels-8x8"), "steer") == []
+    shutil.rmtree(here / "judge")
+    assert Engine(tmp_path).recipes == []
+
+
+def test_every_policy_has_a_title_and_a_run_its_colour_of_the_figures(engine, recipe):
+    titles = [title for title, _ in engine.policies(recipe)]
+    assert len(set(titles)) == len(titles)
+    own = [("patches-28x28", "mine:1", "Yours")]
+    assert ("Yours", "mine:1") in engine.policies("patches-28x28", own)
+    assert ("Yours", "mine:1") not in engine.policies("pixels-8x8", own)
+    assert figures.COLOURS.items() <= COLOURS.items()
+
+
+def test_the_ladder_shows_what_was_measured(engine):
+    metrics = engine.metrics("pixels-8x8")
+    rows = {row["run"]: row for row in ladder(metrics, "steer")}
+    measured = {row["name"]: row["values"] for row in metrics["rows"]}
+    for run in RECIPES["pixels-8x8"].tasks["steer"]:
+        assert rows[run]["success"] == measured[f"steer: {run}"]["success"]["mean"]
+    assert f"{100 * rows['grpo']['success']:.1f} %" in headline(list(rows.values()))
+
+
+# Training live.
+
+
+def race(engine, steps=3, digits=(7,), group=8, lr=None, names=("reinforce", "grpo"), recipe="pixels-8x8"):
+    return engine.train("steer", list(names), list(digits), steps, group, None, lr, 0, recipe)["key"]
+
+
+def follow(engine, key, until=lambda news: False, patience=120.0):
+    """Ask for news until the race is over; returns the last news, and every point."""
+    points, deadline = [], time.monotonic() + patience
     while time.monotonic() < deadline:
-        news = engine.news(key, since)
-        for i, name in enumerate(seen):
-            seen[name] += news[name]["points"]
-            since[i] = len(seen[name])
-        if news["state"] in ("done", "stopped", "failed") or until(news):
-            return news, seen
+        news = engine.trainer.follow(key, len(points))
+        points += news["points"]
+        if news["over"] or until(news):
+            return news, points
         time.sleep(0.05)
-    raise AssertionError("the run did not end")
+    raise AssertionError("the race did not end")
 
 
-def test_a_race_gives_both_the_same_samples_and_its_policy_can_be_used(engine):
-    key = engine.train({"digits": [7], "steps": 3, "group": 8})["key"]
-    news, seen = follow(engine, key)
-    assert news["state"] == "done" and [point["samples"] for point in seen["grpo"]] == [8, 16, 24]
-    assert [point["samples"] for point in seen["reinforce"]] == [8, 16, 24]
-    assert seen["grpo"][0]["reward"] == seen["reinforce"][0]["reward"]  # same start, same random numbers
-    assert len(engine.generate(news["policy"], 7, 1.0, 0, 4)["rewards"]) == 4
-    files = engine.weights(key)
-    config = json.loads(files["config"])
-    assert config["kind"] == "lstm" and len(base64.b64decode(files["weights"])) > 100_000
+def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
+    key = race(engine)
+    news, points = follow(engine, key)
+    assert news["state"] == "done" and "Done." in news["says"]
+    assert [point["samples"] for point in points] == [8, 16, 24]
+    first = points[0]["racers"]
+    assert first[0]["frame"] == first[1]["frame"]  # same start, same random numbers
+    assert points[2]["racers"][0]["frame"] != points[2]["racers"][1]["frame"]
+    assert engine.generate(f"mine:{key}", 7, 1.0, 0, 4)["count"] == 4
+    assert engine.compare("steer", 7, 0, other=f"mine:{key}")["policies"][-1]["kl"] > 0
+    names = zipfile.ZipFile(engine.weights(key)).namelist()
+    assert {"config.json", "weights.safetensors"} <= set(names)
+
+
+def test_news_that_was_lost_is_told_again(engine):
+    key = race(engine)
+    follow(engine, key)
+    assert [point["step"] for point in engine.trainer.follow(key, 1)["points"]] == [1, 2]
+    assert [point["step"] for point in engine.trainer.follow(key, 0)["points"]] == [0, 1, 2]
 
 
 def test_a_race_learns_a_digit(engine):
-    key = engine.train({"digits": [1], "steps": 12, "group": 48, "lr": 1e-3})["key"]
-    _, seen = follow(engine, key, patience=120)
-    assert seen["grpo"][-1]["success"] > seen["grpo"][0]["success"] + 0.3
+    _, points = follow(engine, race(engine, steps=12, digits=[1], group=48))
+    assert points[-1]["racers"][1]["success"] > points[0]["racers"][1]["success"] + 0.3
 
 
-def test_the_preset_of_the_page_is_what_is_measured():
-    page = (Path(training.__file__).parent / "tabs" / "train.js").read_text(encoding="utf-8")
-    line = re.search(r"^    one: .*{(.*)}", page, re.MULTILINE).group(1)
-    shown = dict(re.findall(r"(\w+): ([^,\s]+)", line))
-    expected = [ONE_DIGIT.steps, ONE_DIGIT.group, ONE_DIGIT.beta, ONE_DIGIT.lr]
-    assert [float(shown[field]) for field in ("steps", "group", "beta", "lr")] == expected
+def test_pausing_and_stopping_act_inside_a_step_and_races_wait_their_turn(engine):
+    first = race(engine, steps=300, group=64)
+    follow(engine, first, lambda news: bool(news["points"]))
+    second = race(engine)
+    assert "number 1 in the line" in engine.trainer.follow(second, 0)["says"]
+    engine.trainer.control(first, "pause")
+    time.sleep(0.3)
+    steps = len(engine.trainer.races[first].points)
+    time.sleep(1.5)
+    assert len(engine.trainer.races[first].points) == steps
+    assert engine.trainer.follow(first, 0)["says"].startswith("Paused")
+    began = time.monotonic()
+    engine.trainer.control(first, "stop")
+    news, _ = follow(engine, first)
+    assert "Stopped by you." in news["says"]
+    assert engine.trainer.races[first].trained < time.monotonic() - began + 60
+    news, _ = follow(engine, second)
+    assert news["state"] == "done"
 
 
-def test_runs_queue_pause_stop_and_end_when_nobody_listens(engine):
-    settings = {"digits": [7], "steps": 300, "group": 8}
-    first = engine.train(settings)["key"]
-    follow(engine, first, lambda news: bool(news["grpo"]["points"]))
-    second = engine.train(settings)["key"]
-    assert engine.news(second, [0, 0])["state"] == "waiting"
-    engine.control(first, "pause")
+def test_a_race_that_nobody_follows_ends_and_says_why(engine, monkeypatch):
+    monkeypatch.setattr(training, "SILENCE", 1.0)
+    key = race(engine, steps=300)
+    time.sleep(2.5)
+    assert not engine.trainer.races[key].is_alive()
+    assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
 
-    def listen(seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            engine.news(second, [0, 0])
-            steps = len(engine.trainer.race(first).runners[1].points)
-            assert engine.news(first, [0, 0])["state"] == "paused"
-            time.sleep(0.1)
-        return steps
 
-    assert listen(3.0) == listen(1.0)  # the step that was under way is finished, and no other
-    engine.control(first, "stop")
-    follow(engine, first)
-    news, _ = follow(engine, second, lambda news: news["state"] == "running")
-    assert news["state"] == "running"
-    time.sleep(training.SILENCE + 1.0)  # nobody asks: it stops
-    assert not engine.trainer.race(second).is_alive()
+def test_time_is_limited_and_a_pause_does_not_count(engine, monkeypatch):
+    monkeypatch.setattr(training, "LONGEST", 1.0)
+    key = race(engine, steps=300)
+    follow(engine, key, lambda news: news["state"] == "running")
+    engine.trainer.control(key, "pause")
+    time.sleep(2.0)
+    assert engine.trainer.follow(key, 0)["state"] == "paused"
+    engine.trainer.control(key, "resume")
+    news, _ = follow(engine, key)
+    assert "the most for one visitor" in news["says"]
+
+
+def test_whatever_goes_wrong_in_a_race_is_said(engine, monkeypatch):
+    def broken(*_):
+        raise KeyError("the disk is full")
+        yield
+
+    monkeypatch.setattr(training, "train", broken)
+    news, _ = follow(engine, race(engine))
+    assert news["state"] == "failed" and "the disk is full" in news["says"]
+
+
+def test_a_race_of_a_server_that_was_restarted_is_said_to_be_gone(engine):
+    assert "the server was restarted" in engine.trainer.follow("0123", 4)["says"]
+    engine.trainer.control("0123", "stop")
+
+
+def test_the_line_is_not_endless(engine, monkeypatch):
+    monkeypatch.setattr(training, "QUEUE", 1)
+    key = race(engine, steps=300)
+    with pytest.raises(RequestError, match="trainings are waiting already"):
+        race(engine)
+    engine.trainer.control(key, "stop")
+    follow(engine, key)
+    assert threading.active_count() < 40
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("change", "words"),
     [
-        (None, "settings are no object"),
-        ({"stepz": 3}, "setting is 'stepz'"),
-        ({"digits": []}, "digits is \\[\\]"),
+        ({"digits": []}, r"digits is \[\]"),
         ({"digits": [7, 7]}, "each digit once"),
+        ({"digits": "7"}, "digits is '7'"),
         ({"digits": list(range(10)), "group": 128}, "at most 640 samples"),
         ({"steps": 10_000}, "steps is 10000"),
         ({"lr": math.nan}, "lr is nan"),
         ({"beta": -1}, "beta is -1"),
-        ({"task": "sprint"}, "task is 'sprint'"),
+        ({"task": "scratch"}, "task is 'scratch'"),
+        ({"names": ["ppo"]}, "run is 'ppo'; allowed: reinforce"),
+        ({"names": []}, r"runs is \[\]"),
     ],
 )
-def test_bad_settings_are_refused_in_words(engine, settings, words):
+def test_bad_settings_are_refused_in_words(engine, change, words):
+    settings = {"task": "steer", "names": ["grpo"], "digits": [7], "steps": 1, "group": 2}
+    settings |= {"beta": None, "lr": None, "seed": 0, "recipe": "pixels-8x8"}
     with pytest.raises(RequestError, match=words):
-        engine.train(settings)
-    with pytest.raises(RequestError, match="run is 'nobody'"):
-        engine.news("nobody", [0, 0])
+        engine.train(**{**settings, **change})
 
 
-def test_every_policy_has_a_title_and_a_colour(engine, recipe):
-    looks = {name: engine.look(name) for name in engine.policies(recipe)}
-    assert len({look["title"] for look in looks.values()}) == len(looks)
-    assert figures.COLOURS.items() <= COLOURS.items()  # a run has one colour, on the page and in the figures
-    assert looks["steer/grpo"] == {"title": "Steer · GRPO", "colour": "#009E73"}
-
-
-def test_a_run_without_a_checkpoint_is_left_out_and_nothing_else(tmp_path):
-    for name in ("random", "unlabelled", "labelled", "classifier", "judge"):
-        (tmp_path / "pixels-8x8" / name).mkdir(parents=True)
-        (tmp_path / "pixels-8x8" / name / "config.json").write_text("{}")
-    for name in (
-        "steer/reinforce",
-        "steer/grpo",
-        "refine/reinforce",
-        "refine/grpo",
-        "refine/mine-own",
-        "refine/gone",
-    ):
-        (tmp_path / "pixels-8x8" / name).mkdir(parents=True)
-        if name != "refine/gone":
-            (tmp_path / "pixels-8x8" / name / "config.json").write_text("{}")
-    engine = Engine(tmp_path)
-    assert engine.recipes == ["pixels-8x8"]
-    runs = ["steer/reinforce", "steer/grpo", "refine/reinforce", "refine/grpo", "refine/mine-own"]
-    assert engine.policies("pixels-8x8") == ["random", "unlabelled", "labelled", *runs]
+def test_the_recorded_file_is_written_whole(engine, tmp_path, monkeypatch):
+    copy_of_page(tmp_path)
+    monkeypatch.setattr(record, "Engine", lambda: Engine(tmp_path))
+    monkeypatch.setattr(record, "record", lambda engine, recipe: {"question": "answer"})
+    monkeypatch.setattr(record, "frames", lambda *_: {})
+    monkeypatch.setattr(engines, "RECIPES", {"pixels-8x8": ""})
+    record.main()
+    written = json.loads((tmp_path / "pixels-8x8" / "recorded.json").read_text(encoding="utf-8"))
+    assert written["answers"]["question"] == "answer"
+    assert Engine(tmp_path).recorded("pixels-8x8") == written["answers"]

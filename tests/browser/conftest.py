@@ -1,8 +1,11 @@
-"""One server and one Chromium for all browser tests."""
+"""One server and one Chromium for all browser tests, and a proxy that can lose the connection."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import socket
+import threading
 
 import pytest
 
@@ -11,13 +14,17 @@ BROWSER = next(
 )
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def address():
     from demo.ui import serve
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     page = serve(port, block=False)
     yield f"http://127.0.0.1:{port}"
     page.close()
@@ -44,17 +51,60 @@ def visit(browser, address):
     """Opens the page; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``."""
     pages = []
 
-    def open_page(link="", width=1920, height=1080, script="", **context):
+    def open_page(link="", width=1440, height=900, at=address, **context):
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
         page.asked, page.wrong = [], []
-        page.add_init_script(script)
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.goto(address + "/" + link)
-        page.locator(".grpo.head").wait_for(timeout=60_000)
+        page.goto(at + "/" + link)
+        page.locator("#tabs").wait_for(timeout=60_000)
         pages.append(page)
         return page
 
     yield open_page
     for page in pages:
         page.context.close()
+
+
+class Proxy(threading.Thread):
+    """Hands everything on to the server, until ``cut``: then all connections break, new ones are refused."""
+
+    def __init__(self, to: int):
+        super().__init__(daemon=True)
+        self.port, self.to, self.open, self.writers = free_port(), to, True, set()
+        self.loop = asyncio.new_event_loop()
+        self.ready = threading.Event()
+        self.start()
+        self.ready.wait()
+
+    def run(self):
+        self.loop.run_until_complete(asyncio.start_server(self.join, "127.0.0.1", self.port))
+        self.loop.call_soon(self.ready.set)
+        self.loop.run_forever()
+
+    async def join(self, reader, writer):
+        if not self.open:
+            return writer.close()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        self.writers |= {writer, far_writer}
+        await asyncio.gather(self.hand_on(reader, far_writer), self.hand_on(far_reader, writer))
+
+    async def hand_on(self, reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        self.writers.discard(writer)
+
+    def cut(self, on: bool):
+        self.open = not on
+        for writer in list(self.writers) if on else []:
+            self.loop.call_soon_threadsafe(writer.transport.abort)
+
+
+@pytest.fixture
+def proxy(address):
+    proxy = Proxy(int(address.rpartition(":")[2]))
+    yield proxy
+    proxy.loop.call_soon_threadsafe(proxy.loop.stop)

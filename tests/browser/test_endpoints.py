@@ -1,9 +1,14 @@
-"""The named endpoints through gradio_client, with good and bad input."""
+"""The named endpoints through gradio_client, with good and bad input; and a tab of one's own."""
 
 import json
+import re
 import urllib.request
+from pathlib import Path
 
 import pytest
+from conftest import free_port
+
+from demo import ui
 
 pytestmark = pytest.mark.browser
 BLANK = [[0.0] * 28] * 28
@@ -20,7 +25,8 @@ GOOD = {
     "/generate": {"policy": "steer/grpo", "digit": 7, "temperature": 1.0, "seed": 0, "count": 4},
     "/compare": {"task": "refine", "digit": 3, "seed": 1},
     "/score": {"picture": BLANK, "digit": 3},
-    "/complete": {"policy": "refine/grpo", "digit": 7, "picture": BLANK, "rows": 2},
+    "/complete": {"picture": BLANK, "policy": "refine/grpo", "digit": 7, "rows": 2},
+    "/group": {"task": "steer", "digit": 7},
 }
 
 
@@ -29,6 +35,27 @@ def test_an_endpoint_answers_the_same_twice(client, name):
     answer = client.predict(**GOOD[name], api_name=name)
     assert answer["digit"] == GOOD[name]["digit"]
     assert answer == client.predict(**GOOD[name], api_name=name)
+
+
+def test_the_api_page_lists_what_there_is_with_names_and_types(client):
+    shown = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(shown) == {*GOOD, "/train"}
+    for name, endpoint in shown.items():
+        parameters = endpoint["parameters"]
+        assert all(
+            one["parameter_name"] != "param_0" and one["python_type"]["type"] != "Any" for one in parameters
+        ), name
+
+
+def test_a_training_is_followed_to_its_end(client):
+    steps = []
+    job = client.submit(task="steer", digits=[7], runs=["grpo"], api_name="/train")
+    for news in job:
+        steps += [point["step"] for point in news["points"]]
+        if len(steps) >= 3:
+            job.cancel()
+            break
+    assert steps[:3] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +68,6 @@ def test_an_endpoint_answers_the_same_twice(client, name):
         ("/generate", {"policy": {"a": 1}}, "policy is"),
         ("/compare", {"task": "sprint"}, "task is 'sprint'"),
         ("/score", {"picture": [[0.0] * 500] * 500}, "picture is 500 rows"),
-        ("/score", {"picture": "seven"}, "picture is 'seven'"),
         ("/complete", {"rows": 40}, "rows is 40"),
     ],
 )
@@ -51,7 +77,7 @@ def test_bad_input_gets_a_sentence_and_the_server_stays_up(client, name, bad, wo
     assert client.predict(**GOOD[name], api_name=name)["digit"] == GOOD[name]["digit"]
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1" + "0" * 400])
 def test_numbers_that_are_none_are_refused_though_json_may_hold_them(client, address, value):
     """The client refuses to send them; another program may."""
     body = f'{{"data": ["steer/grpo", 7, {value}, 0, 2, "pixels-8x8"]}}'.encode()
@@ -62,3 +88,22 @@ def test_numbers_that_are_none_are_refused_though_json_may_hold_them(client, add
     answer = urllib.request.urlopen(f"{address}/gradio_api/call/generate/{event}", timeout=30).read().decode()
     assert "event: error" in answer
     assert client.predict(**GOOD["/generate"], api_name="/generate")["count"] == 4
+
+
+def test_the_tab_of_the_guide_is_one_file_and_one_line(browser, monkeypatch):
+    guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "def build" in part)
+    assert len(code.splitlines()) <= 27
+    tab = {}
+    exec(code, tab)
+    monkeypatch.setitem(ui.TABS, "ink", ("Ink", tab["build"]))
+    port = free_port()
+    served = ui.serve(port, block=False)
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{port}/?tab=ink")
+    page.locator("#ink-says").filter(has_text="Steer: GRPO: mean reward").wait_for(timeout=60_000)
+    page.locator("#ink").get_by_label("Policy").click()
+    page.get_by_role("option", name="Start: knows no labels").click()
+    page.locator("#ink-says").filter(has_text="Start: knows no labels: mean reward 0.").wait_for()
+    page.close()
+    served.close()

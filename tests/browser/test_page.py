@@ -1,4 +1,4 @@
-"""Every tab in a real Chromium: opened, used, linked to, by keyboard, on a phone, in the dark."""
+"""Every tab in a real Chromium: opened, used, linked to, by keyboard, on a phone, in the dark, on a slide."""
 
 import re
 
@@ -6,283 +6,273 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-TABS = ("story", "train", "generate", "compare", "rewards", "complete")
+# What stands in a tab once it shows its figures.
+MARKS = {
+    "story": "#story-steps .fact .fact:has-text('draws of a token')",
+    "train": "#train-race .racers .cell >> nth=0",
+    "generate": "#generate-samples .cell >> nth=0",
+    "compare": "#compare-wall-3 .cell >> nth=99",
+    "rewards": "#rewards-group .cell >> nth=0",
+    "complete": "#complete-samples .cell >> nth=0",
+    "results": "#results-ladder tbody tr >> nth=3",
+}
 SHIFT = """new Promise((done) => { let total = 0; new PerformanceObserver((list) => { for (const entry of
 list.getEntries()) if (!entry.hadRecentInput) total += entry.value; }).observe({ type: "layout-shift",
 buffered: true }); setTimeout(() => done(total), 1500); })"""
+# What reaches below the window; the smallest text on it, as it would be on a screen 1080 pixels high.
+BELOW = """[...document.querySelectorAll('.tabitem .grpo, .tabitem .words')].filter((one) => one.offsetParent)
+    .map((one) => [one.id || one.className, one.getBoundingClientRect().bottom])
+    .filter(([, bottom]) => bottom > innerHeight + 1)"""
+SMALLEST = """[...document.querySelectorAll('.tabitem *, #tabs button')]
+    .filter((one) => one.offsetParent && !one.closest('svg, .keys, .katex, .cell, .transport')
+        && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((one) => [parseFloat(getComputedStyle(one).fontSize) * 1080 / innerHeight, one.innerText])
+    .sort((a, b) => a[0] - b[0])[0]"""
+tabs = pytest.mark.parametrize("tab", MARKS)
 
 
 def ready(page, tab):
     """Wait until a tab shows its figures."""
-    marks = {
-        "story": ".story .title:has-text('A picture')",
-        "train": ".train .samples.live .sample >> nth=0",
-        "generate": ".generate .sample >> nth=0",
-        "compare": ".compare .figure b >> nth=3",
-        "rewards": ".rewards .group .sample >> nth=0",
-        "complete": ".complete .sample >> nth=0",
-    }
-    page.locator(marks[tab]).wait_for(timeout=60_000)
+    page.locator(MARKS[tab]).wait_for(timeout=60_000)
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_every_tab_shows_something_true_at_once(visit, address, tab):
-    page = visit(f"?tab={tab}")
+def says(page, selector, words, timeout=30_000):
+    """Wait until a part of the page says something."""
+    page.locator(selector).filter(has_text=words).first.wait_for(timeout=timeout)
+
+
+@tabs
+def test_every_tab_opens_from_its_link_asks_no_other_host_and_keeps_still(visit, address, tab):
+    page = visit(f"?tab={tab}&digit=3")
     ready(page, tab)
     assert page.wrong == []
     assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1920
-
-
-def test_the_story_moves_by_itself_and_turns_by_keys(visit):
-    page = visit()
-    ready(page, "story")
-    page.wait_for_function("document.querySelector('.story .scrub').value > 3")
-    page.keyboard.press("ArrowRight")
-    assert page.locator(".story .step").inner_text() == "Beat 2 of 6"
-    page.locator(".story .next").click()
-    page.locator(".story .dots button").nth(5).click()
-    assert "Price:" in page.locator(".story .fact").inner_text()
-    assert "beat=6" in page.url
-    page.keyboard.press("ArrowLeft")
-    assert page.locator(".story .samples .sample").count() == 16
-
-
-def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, address):
-    page = visit("?tab=generate")
-    ready(page, "generate")
-    page.locator(".generate .choices input").nth(3).check()
-    page.locator(".generate .summary").filter(has_text="as 3").wait_for()
-    page.locator(".generate .policy").select_option("random")
-    page.locator(".generate .summary").filter(has_text="Random").wait_for()
-    first = page.locator(".generate .summary").inner_text()
-    page.locator(".generate .primary").click()
-    page.wait_for_function(
-        "text => document.querySelector('.generate .summary').textContent !== text", arg=first
-    )
-    assert "seed=1" in page.url
-    page.locator(".generate .samples .sample").nth(5).click()
-    page.locator(".generate .detail").filter(has_text=re.compile("Row|Sample")).wait_for()
-    before = page.locator(".generate .summary").inner_text()
-    again = visit(page.url.removeprefix(address + "/"))
-    again.locator(".generate .summary").filter(has_text="Random").wait_for(timeout=60_000)
-    assert again.locator(".generate .summary").inner_text() == before
-
-
-def test_what_was_chosen_in_one_tab_holds_in_the_next(visit):
-    page = visit("?tab=generate")
-    ready(page, "generate")
-    page.locator(".generate .choices input").nth(3).check()
-    page.locator(".generate .summary").filter(has_text="as 3").wait_for()
-    page.get_by_role("tab", name="Complete").click()
-    page.locator(".complete .summary").filter(has_text="as 3").wait_for(timeout=20_000)
-    assert page.locator(".complete .choices input").nth(3).is_checked()
-
-
-def test_a_bad_link_is_named_and_left_out(visit):
-    page = visit("?tab=generate&digit=99&seed=abc&policy=steer/ppo&temperature=NaN")
-    ready(page, "generate")
-    words = page.locator(".generate .message").inner_text()
-    assert 'digit is "99"; allowed: 0 to 9' in words
-    assert all(f"{name} is" in words for name in ("seed", "policy", "temperature"))
-    assert page.locator(".generate .choices input").nth(7).is_checked()
-
-
-def test_the_player_is_paused_stepped_and_scrubbed_by_mouse_and_keyboard(visit):
-    page = visit("?tab=generate")
-    ready(page, "generate")
-    page.locator(".generate .play").filter(has_text="Pause").click()
-    page.locator(".generate .scrub").fill("10")
-    assert page.locator(".generate .where").inner_text() == "10 / 64"
-    page.locator(".generate .player").focus()
-    for key, place in (
-        ("ArrowRight", 11),
-        ("ArrowDown", 16),
-        ("ArrowUp", 8),
-        ("ArrowLeft", 7),
-        ("End", 64),
-        ("Home", 0),
-    ):
-        page.keyboard.press(key)
-        assert page.locator(".generate .where").inner_text() == f"{place} / 64"
-    page.keyboard.press(" ")
-    page.wait_for_function("document.querySelector('.generate .scrub').value > 1")
-    page.locator(".generate .picture").hover(position={"x": 20, "y": 20})
-    page.wait_for_function(
-        "document.querySelector('.generate .scrub').value > 9"
-    )  # goes on playing, and the text stays
-    assert page.locator(".generate .detail").inner_text().startswith("Row 1, column 1: level ")
-
-
-def test_compare_marks_what_the_judge_rejects_and_measures_live(visit):
-    page = visit("?tab=compare&digit=4")
-    ready(page, "compare")
-    page.wait_for_function("[...document.querySelectorAll('.compare .figure b')].length === 4")
-    page.wait_for_function("document.querySelectorAll('.compare .column')[3].textContent.includes('nats')")
-    titles = page.locator(".compare .column h2").all_inner_texts()
-    assert titles[0].startswith("Random") and titles[3].startswith("Steer") and titles[3].endswith("GRPO")
-    assert page.locator(".compare .column >> nth=1 >> .wrong").count() > 0
-    shares = [float(text.split()[0]) for text in page.locator(".compare .figure b").all_inner_texts()]
-    assert shares[3] > shares[1] + 40
-    # Asked for another digit, a map is shown only where that digit has been measured.
-    page.locator(".compare .choices label").nth(5).click()
-    columns = """() => {
-        const seen = [...document.querySelectorAll('.compare .column')].map((column) => [
-            column.querySelector('.figure b') !== null,
-            getComputedStyle(column.querySelector('.map')).visibility === 'visible',
-        ]);
-        return seen.some(([measured]) => !measured) && seen;
-    }"""
-    assert all(measured == shown for measured, shown in page.wait_for_function(columns).json_value())
-    page.wait_for_function("document.querySelectorAll('.compare .map:not(.pending)').length === 4")
-
-
-def test_a_drawing_is_scored_completed_and_the_classifier_fooled(visit):
-    page = visit("?tab=rewards")
-    ready(page, "rewards")
-    page.locator(".rewards .clear").click()
-    page.locator(".rewards .verdict").filter(has_text="Reward for a 7").wait_for()
-    box = page.locator(".rewards .pad").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8, steps=8)
-    page.mouse.up()
-    page.locator(".rewards .verdict").filter(has_text="The judge reads 1").wait_for()
-    page.locator(".rewards .fool").click()
-    page.locator(".rewards .verdict").filter(has_text=re.compile("Fooled|Not this time")).wait_for()
-    page.get_by_role("tab", name="Complete").click()
-    ready(page, "complete")
-    before = page.locator(".complete .summary").inner_text()
-    page.locator(".complete .rows").fill("0")
-    page.locator(".complete .summary").filter(has_text="from 0 rows").wait_for()
-    assert page.locator(".complete .summary").inner_text() != before
-
-
-def test_train_live_learns_stops_and_goes_on_when_the_tab_is_closed_and_opened(visit):
-    page = visit("?tab=train")
-    ready(page, "train")
-    assert "Recorded earlier" in page.locator(".train .status").inner_text()
-    page.locator(".train .start").click()
-    page.locator(".train .status").filter(has_text=re.compile(r"training.* Step [3-9]")).wait_for(
-        timeout=60_000
-    )
-    assert page.locator(".train .by-kl path.curve").count() >= 2
-    page.locator(".train .stop").click()
-    page.locator(".train .status").filter(has_text="stopped").wait_for(timeout=20_000)
-    page.locator(".train .use").click()
-    page.locator(".generate .summary").filter(has_text="Yours").wait_for(timeout=20_000)
-    page.get_by_role("tab", name="Train live").click()
-    page.locator(".train .start").click()
-    page.locator(".train .status").filter(has_text="training").wait_for(timeout=20_000)
-    page.close()  # mid-run: the next visitor need not wait for it
-    other = visit("?tab=train")
-    ready(other, "train")
-    other.locator(".train .start").click()
-    other.locator(".train .status").filter(has_text="training").wait_for(timeout=20_000)
-    other.locator(".train .stop").click()
-    other.locator(".train .status").filter(has_text="stopped").wait_for(timeout=20_000)
-
-
-EARLY = """window.early = []; const watch = () => {
-  const main = document.querySelector("main.contain");
-  const there = [".head .recipes", ".generate .choices"].every((part) => document.querySelector(`.grpo${part}
-  label`)); if (main && getComputedStyle(main).visibility === "visible" && !there)
-  window.early.push(main.innerText.slice(0, 40)); requestAnimationFrame(watch); };
-  requestAnimationFrame(watch);"""
-
-
-def test_nothing_is_shown_before_the_head_and_the_linked_tab_are_there(visit):
-    page = visit("?tab=generate", script=EARLY)
-    ready(page, "generate")
-    assert page.evaluate("window.early") == []
-
-
-@pytest.mark.parametrize("tab", TABS)
-def test_nothing_jumps(visit, tab):
-    page = visit(f"?tab={tab}&presenter=0")
-    ready(page, tab)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    assert page.locator(f"#{tab}-button").get_attribute("aria-selected") == "true"
+    assert page.locator("#digit label.selected").inner_text() == "3" or tab in ("train", "results")
     assert page.evaluate(SHIFT) < 0.02
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_it_fits_a_phone_and_axe_finds_nothing_serious(visit, tab):
+@tabs
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720)])
+def test_presenter_mode_is_a_slide_that_does_not_scroll(visit, tab, size):
+    page = visit(f"?tab={tab}&presenter=1", *size, reduced_motion="reduce")
+    ready(page, tab)
+    page.mouse.wheel(0, 2000)
+    page.wait_for_timeout(200)
+    assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, size[0]]
+    assert page.evaluate(BELOW) == []
+    smallest = page.evaluate(SMALLEST)
+    assert smallest[0] >= 20, smallest
+
+
+@tabs
+def test_it_fits_a_phone_and_axe_finds_nothing_serious_in_the_dark(visit, tab):
     from axe_playwright_python.sync_playwright import Axe
 
-    page = visit(f"?tab={tab}", 390, 844, color_scheme="dark")
+    page = visit(f"?tab={tab}", 390, 844, color_scheme="dark", reduced_motion="reduce")
     ready(page, tab)
-    page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    keys = page.locator("#digit label").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect().width)"
+    )
+    assert tab in ("train", "results") or min(keys) >= 40
     found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], [node["target"] for node in one["nodes"]][:4]) for one in serious] == []
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_presenter_mode_fills_the_screen_hides_prose_and_keeps_still(visit, tab):
-    page = visit(f"?tab={tab}&presenter=1")
-    page.locator(f".grpo.{tab}").wait_for(timeout=60_000)
-    page.wait_for_timeout(1000)
-    assert page.locator(".words:visible").count() == 0
-    assert (
-        float(
-            page.locator(f".grpo.{tab}")
-            .evaluate("node => getComputedStyle(node).fontSize")
-            .removesuffix("px")
-        )
-        >= 20
-    )
-    first = page.screenshot()
-    page.wait_for_timeout(400)
-    assert page.screenshot() == first  # nothing moves but what the presenter moves
-    page.keyboard.press("p")
-    assert page.locator("body.presenter").count() == 0
-
-
-def test_settings_fit_the_recipe_whatever_digit_the_link_names(visit):
-    page = visit("?tab=train&recipe=patches-28x28&digit=3")
-    ready(page, "train")
-    fields = {name: page.locator(f".train [data-name={name}]") for name in ("lr", "group", "steps")}
-    one = {name: float(field.input_value()) for name, field in fields.items()}
-    assert (one["lr"], one["group"]) == (0.0004, 64)
-    page.locator(".train .preset").select_option("all")
-    samples = [float(fields[name].input_value()) for name in ("group", "steps")]
-    assert 10 * samples[0] * samples[1] < 3 * one["group"] * one["steps"]  # else the run would be cut off
-    assert page.wrong == []
-
-
-def test_reduced_motion_is_respected(visit):
-    page = visit("?tab=generate", reduced_motion="reduce")
-    ready(page, "generate")
-    page.wait_for_timeout(500)
-    assert page.locator(".generate .where").inner_text() == "64 / 64"
-
-
-def test_the_keyboard_alone_is_enough(visit):
+def test_the_story_moves_by_itself_and_turns_by_keys_buttons_and_links(visit):
     page = visit()
     ready(page, "story")
-    page.get_by_role("tab", name="Story").focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    ready(page, "generate")
-    page.locator(".generate .choices input").nth(7).focus()
+    page.wait_for_function("document.querySelector('#story-player .where').textContent > '3'")
     page.keyboard.press("ArrowRight")
-    page.locator(".generate .summary").filter(has_text="as 8").wait_for()
+    says(page, "#story-steps .fact", "of 16 are a 7")
+    page.locator("#story-next").click()
+    says(page, "#story-steps .fact", "The best of these sixteen is paid")
+    page.wait_for_function("location.search.includes('step=3')")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    says(page, "#story-steps .fact", "The group's mean is")
+    assert page.locator("#story-grid-3 .cell").count() == 16
+    page.locator("#story-steps .step-button >> nth=0").click()
+    page.wait_for_function("location.search.includes('step=1')")
+    page.keyboard.press("ArrowRight")  # goes on from the step that was chosen by hand
+    page.wait_for_function("location.search.includes('step=2')")
+    linked = visit("?step=4")
+    says(linked, "#story-steps .fact", "The group's mean is")
 
 
-def test_the_switch_goes_from_pixels_to_patches_and_the_link_keeps_it(visit):
+def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, address):
     page = visit("?tab=generate")
     ready(page, "generate")
-    page.locator(".recipes input").nth(1).check()
-    page.locator(".generate .where").filter(has_text="/ 49").wait_for(timeout=60_000)
+    page.locator("#digit label").nth(3).click()
+    says(page, "#generate-summary", "draws 3")
+    page.locator("#generate").get_by_role("button", name="Draw new ones").click()
+    page.wait_for_function("location.search.includes('seed=1')")
+    page.wait_for_timeout(600)
+    page.locator("#generate-samples .cell").nth(5).click()
+    assert page.locator("#generate-samples .cell").nth(5).get_attribute("aria-pressed") == "true"
+    sheet = "getComputedStyle(document.querySelector('#generate-samples .grid')).getPropertyValue('--sheet')"
+    shown = page.evaluate(sheet)
+    again = visit(page.url.removeprefix(address + "/"))
+    says(again, "#generate-summary", "draws 3")
+    again.wait_for_function(f"{sheet} === {shown!r}")
+
+
+def test_what_was_chosen_in_one_tab_holds_in_the_next_and_back_goes_back(visit):
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.locator("#digit label").nth(3).click()
+    says(page, "#generate-summary", "draws 3")
+    page.locator("#complete-button").click()
+    says(page, "#complete-summary", "as 3")
+    page.keyboard.press("4")
+    ready(page, "compare")
+    assert "tab=compare" in page.url
+    page.go_back()
+    page.wait_for_function("document.querySelector('#complete-button').ariaSelected === 'true'")
+    page.go_back()
+    page.wait_for_function("document.querySelector('#generate-button').ariaSelected === 'true'")
+    assert "tab=generate" in page.url
+
+
+def test_a_bad_link_is_named_and_left_out(visit):
+    page = visit("?tab=generate&digit=99&seed=abc&policy=steer/ppo&temperature=NaN")
+    ready(page, "generate")
+    words = page.locator(".toast-body").inner_text()
+    assert "digit is “99”; allowed: 0 to 9." in words
+    assert all(f"{name} is" in words for name in ("seed", "policy", "temperature"))
+    assert page.locator("#digit label.selected").inner_text() == "7"
+
+
+def test_the_player_is_paused_stepped_and_scrubbed(visit):
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.wait_for_function("Number(document.querySelector('#generate-player input').value) > 1")
+    page.locator("#generate-player").get_by_role("button", name="One token on").click()
+    page.locator("#generate-player input").fill("10")
+    assert page.locator("#generate-player .where").inner_text() == "10 / 64"
+    page.locator("#generate-player").get_by_role("button", name="One token back").click()
+    assert page.locator("#generate-player .where").inner_text() == "9 / 64"
+    page.locator("#generate-player canvas").hover(position={"x": 20, "y": 20})
+    assert page.locator("#generate-player .detail").inner_text().startswith("Row 1, column 1: gray level ")
+    page.keyboard.press("Escape")
+    page.locator("#generate-player canvas").click(position={"x": 5, "y": 5})
+    page.keyboard.press(" ")
+    page.wait_for_function("Number(document.querySelector('#generate-player input').value) > 12")
+    assert page.locator("#generate-beliefs .share.asked b").inner_text() == "7"
+
+
+def test_compare_marks_failures_and_twins_and_says_who_is_better(visit):
+    page = visit("?tab=compare")
+    ready(page, "compare")
+    titles = page.locator("#compare .title span").all_inner_texts()
+    assert titles == ["Random: untrained", "Start: knows no labels", "REINFORCE", "GRPO"]
+    assert (
+        page.locator("#compare-wall-1 .cell.wrong").count()
+        > 60
+        > page.locator("#compare-wall-3 .cell.wrong").count()
+    )
+    assert (
+        page.locator("#compare-wall-2 .cell.twin").count()
+        > page.locator("#compare-wall-3 .cell.twin").count()
+    )
+    assert len(page.locator("#compare-verdict").inner_text()) > 40
+    page.locator("#digit label").nth(5).click()
+    page.wait_for_function(
+        "document.querySelector('#compare-wall-3 .cell').title.includes('reads 5')", timeout=30_000
+    )
+
+
+def test_a_drawing_is_scored_and_nothing_is_said_to_be_nothing(visit):
+    page = visit("?tab=rewards")
+    ready(page, "rewards")
+    says(page, "#rewards-says", "is the reward for a 7. The judge reads 7.")
+    page.locator("#rewards-pad button").click()
+    says(page, "#rewards-says", "Nothing is drawn yet")
+    box = page.locator("#rewards-pad canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8, steps=8)
+    page.mouse.up()
+    says(page, "#rewards-says", "The judge reads 1")
+    page.locator("#digit label").nth(1).click()
+    says(page, "#rewards-says", "is the reward for a 1")
+    page.locator("#rewards").get_by_label("What is graded").click()
+    page.get_by_role("option", name="an empty sheet").click()
+    says(page, "#rewards-says", re.compile("is paid for a 1 that is none|is the reward for a 1"))
+
+
+def test_at_28x28_codes_are_seen_as_pictures_and_a_policy_of_the_other_recipe_is_out_of_the_list(visit):
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.locator("#recipe label").nth(1).click()
+    page.locator("#generate-player .where").filter(has_text="/ 49").wait_for(timeout=60_000)
+    drawn = page.locator("#generate-next .bar s").first.evaluate(
+        "one => getComputedStyle(one).backgroundImage"
+    )
+    assert drawn.startswith('url("data:image/png')
     assert "recipe=patches-28x28" in page.url
-    page.get_by_role("tab", name="Complete").click()
-    page.locator(".complete .shown-rows").filter(has_text="of 7").wait_for()
-    page.get_by_role("tab", name="Story").click()
-    page.locator(".story .text").filter(has_text="7 \u00d7 7 patches").wait_for()
-    page.get_by_role("tab", name="Train live").click()
-    page.locator(".train .samples.live .sample").first.wait_for()
-    again = visit("?tab=rewards&recipe=patches-28x28")
-    ready(again, "rewards")
-    again.wait_for_function("document.querySelector('.rewards .seen').width === 28")
-    assert page.wrong == again.wrong == []
+
+
+def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
+    page = visit()
+    ready(page, "story")
+    page.keyboard.press("?")
+    assert "presenter mode" in page.locator("dialog.help").inner_text()
+    page.keyboard.press("?")
+    page.keyboard.press("7")
+    ready(page, "results")
+    page.keyboard.press("p")
+    assert (
+        page.evaluate("document.documentElement.className").count("presenter") == 1
+        and "presenter=1" in page.url
+    )
+    page.keyboard.press("p")
+    assert "presenter" not in page.url
+
+
+def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_can_be_used(visit):
+    page = visit("?tab=train")
+    ready(page, "train")
+    says(page, "#train-race .status", "Recorded")
+    page.locator("#train-start").click()
+    says(page, "#train-race .status", "Live, on this machine. Step 2", 60_000)
+    assert page.locator("#train-race .racers .cell").count() == 160
+    page.locator("#train").get_by_role("button", name="Pause").click()
+    says(page, "#train-race .status", "Paused")
+    page.locator("#train").get_by_role("button", name="Resume").click()
+    says(page, "#train-race .status", "Live")
+    page.locator("#train-stop").click()
+    says(page, "#train-race .status", "Stopped by you")
+    page.locator("#train-download").wait_for()
+    page.locator("#generate-button").click()
+    ready(page, "generate")
+    page.locator("#generate").get_by_label("Policy").click()
+    page.get_by_role("option", name="Yours, trained here").click()
+    says(page, "#generate-summary", "Yours")
+    page.locator("#train-button").click()
+    says(page, "#train-race .status", "Stopped by you")  # the result is not replaced by the recording
+
+
+def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(visit, proxy):
+    page = visit("?tab=train", at=f"http://127.0.0.1:{proxy.port}")
+    ready(page, "train")
+    page.locator("#train-start").click()
+    says(page, "#train-race .status", re.compile("Step [2-9]"), 60_000)
+    proxy.cut(True)
+    page.wait_for_timeout(10_000)
+    proxy.cut(False)
+    says(page, "#train-race .status", re.compile("Live|Done"), 60_000)
+    page.wait_for_function("Number(document.querySelector('#train-race input')?.max) >= 2")
+    assert page.locator("#train-race .where").inner_text().startswith("step ")
+    second = visit("?tab=train")
+    ready(second, "train")
+    second.locator("#train-start").click()
+    says(second, "#train-race .status", re.compile("number 1 in the line|Live"), 30_000)
+    page.close(run_before_unload=True)
+    says(second, "#train-race .status", "Live", 15_000)
+    second.locator("#train-stop").click()
+    says(second, "#train-race .status", "Stopped by you")

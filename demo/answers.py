@@ -1,0 +1,266 @@
+"""What the models say to a checked question, as dicts that are ready for the browser. Imports torch.
+
+``Engine.ask`` calls each function by its name, with the models of a recipe and what was asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from core.algorithms import GRPO
+from core.checkpoints import save
+from core.data import resize
+from core.objectives import exact_kl, group_advantages
+from core.place import Place
+from core.policies import gather
+from core.recipes import RECIPES
+from core.rewards import TERMS
+from core.rl import train
+from demo import drawing, pictures
+from demo.models import Models, Samples
+from demo.settings import USUAL
+
+BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
+WALL = 100  # samples of a policy in Compare
+# Near-twins differ in less than this share of their ink. Of a hundred real digits, none has one but for the
+# ones, of which a third do at 8x8.
+TWIN = 0.075
+GROUP = 16
+FOOL_STEPS = 60
+
+
+def grid(samples: Samples, digit: int, columns: int) -> dict:
+    """Samples for ``sample_grid``: the sheet, and of each its reward, what the judge reads, its NLL in
+    nats.
+    """
+    return {
+        "sheet": pictures.sheet(samples.images, columns),
+        "size": samples.images.shape[-1],
+        "columns": columns,
+        "count": len(samples.images),
+        "digit": digit,
+        "rewards": pictures.rounded(samples.rewards),
+        "reads": samples.reads.tolist(),
+        "nll": pictures.rounded(-samples.log_probs.sum(1), 2),
+    }
+
+
+def codebook(models: Models) -> str:
+    """The picture of each code, sixteen in a row: the middle of a picture that holds nothing else."""
+    tokenizer = models.tokenizer
+    if tokenizer.size == tokenizer.grid:
+        return ""
+    codes = torch.arange(tokenizer.vocabulary)[:, None].expand(-1, tokenizer.length)
+    each = tokenizer.size // tokenizer.grid
+    corner = tokenizer.grid // 2 * each
+    with torch.no_grad():
+        patches = tokenizer.decode(codes)[:, :, corner : corner + each, corner : corner + each]
+    return pictures.sheet(patches, 16)
+
+
+def generate(models: Models, name: str, digit: int, temperature: float, seed: int, count: int) -> dict:
+    return grid(models.draw(name, digit, temperature, seed, count), digit, 8)
+
+
+def trajectory(models: Models, name: str, digit: int, temperature: float, seed: int, count: int, index: int):
+    samples = models.draw(name, digit, temperature, seed, count)
+    return drawing_of(models, name, samples, index, digit, temperature)
+
+
+@torch.no_grad()
+def drawing_of(models: Models, name: str, samples: Samples, index: int, digit: int, temperature: float):
+    """How one sample was drawn, token by token, for ``player``.
+
+    Returns:
+        "picture": the finished one; "belief": (T + 1, 10) the classifier's, before each token and at
+        the end; "probs" and "reference_probs": (T, K) for the K values in "values" (T, K); "tokens";
+        "log_probs" and "reference" of the drawn tokens; sizes.
+    """
+    tokenizer, tokens = models.tokenizer, samples.tokens[index : index + 1]
+    length = tokenizer.length
+    drawn = torch.arange(length) < torch.arange(length + 1)[:, None]  # (T + 1, T)
+    frames = tokenizer.decode(torch.where(drawn, tokens, tokenizer.blank))
+    own = models.distributions(name, tokens, digit, temperature)[0]  # (T, V)
+    reference = models.distributions(models.start(name), tokens, digit, temperature)[0]
+    most = min(BARS, own.shape[1])
+    values = own.topk(most, dim=1).indices if own.shape[1] > most else torch.arange(most).expand(length, most)
+    return {
+        "picture": pictures.sheet(samples.images[index : index + 1], 1),
+        "size": tokenizer.size,
+        "grid": tokenizer.grid,
+        "vocabulary": tokenizer.vocabulary,
+        "bars": most,
+        "digit": digit,
+        "index": index,
+        "belief": pictures.shares(models.classifier(frames).softmax(1)),
+        "values": pictures.whole_bytes(values),
+        "probs": pictures.shares(own.exp().gather(1, values)),
+        "reference_probs": pictures.shares(reference.exp().gather(1, values)),
+        "tokens": pictures.whole_bytes(tokens),
+        "log_probs": pictures.rounded(gather(own[None], tokens), 3),
+        "reference": pictures.rounded(gather(reference[None], tokens), 3),
+        "reward": round(samples.rewards[index].item(), 4),
+        "read": int(samples.reads[index]),
+    }
+
+
+def twins(images: torch.Tensor) -> list[int]:
+    """Which of (B, 1, H, W) pictures are near-twins of another."""
+    flat = images.flatten(1)
+    ink = flat.sum(1)
+    apart = torch.cdist(flat, flat, p=1) / (ink[:, None] + ink).clamp(min=1e-6)
+    apart.fill_diagonal_(torch.inf)
+    return (apart.min(1).values < TWIN).nonzero().flatten().tolist()
+
+
+def portrait(models: Models, name: str, digit: int, seed: int) -> dict:
+    """A policy in Compare: a wall of samples, success, the KL spent and where, the mean picture, one
+    drawing.
+    """
+    samples = models.draw(name, digit, 1.0, seed, WALL)
+    right = int((samples.reads == digit).sum())
+    start, side = models.start(name), models.tokenizer.grid
+    with torch.no_grad():
+        own = models.distributions(name, samples.tokens, digit, 1.0)
+        before = models.distributions(start, samples.tokens, digit, 1.0)
+        kl = exact_kl(own, before).mean(0)  # (T,)
+    return {
+        "wall": {**grid(samples, digit, 10), "twins": twins(samples.images)},
+        "right": right,
+        "count": WALL,
+        "interval": pictures.wilson(right, WALL),
+        "reward": round(samples.rewards.mean().item(), 4),
+        "kl": round(kl.sum().item(), 2),
+        "map": pictures.heat(kl.view(side, side)),
+        "mean": pictures.png(samples.images.mean(0)[0]),
+        "trajectory": drawing_of(models, name, samples, 0, digit, 1.0),
+    }
+
+
+def group(models: Models, task: str, digit: int, seed: int) -> dict:
+    """One real GRPO group of 16 samples from a task's start, with the weights that each algorithm gives."""
+    samples = models.draw(models.start(f"{task}/grpo"), digit, 1.0, seed, GROUP)
+    rewards = samples.rewards[None]
+    return {
+        **grid(samples, digit, 8),
+        "mean": round(rewards.mean().item(), 4),
+        "std": round(rewards.std(correction=0).item(), 4),
+        "advantages": pictures.rounded(group_advantages(rewards, scale=False)),
+        "scaled": pictures.rounded(group_advantages(rewards, scale=True)),
+    }
+
+
+def lesson(models: Models, digit: int) -> dict:
+    """The group that the story tells of, and how many nats likelier one real GRPO step makes each sample.
+
+    It is the first group of the steer start, by seed, in which 3 to 13 of 16 samples succeed.
+    """
+    for seed in range(200):
+        found = group(models, "steer", digit, seed)
+        if 3 <= found["reads"].count(digit) <= 13:
+            break
+    start = models.policy("unlabelled")
+    policy = copy.deepcopy(start)
+    config = dataclasses.replace(
+        USUAL[models.recipe], digits=(digit,), group=GROUP, steps=1, warmup=1, average=0.0
+    )
+    generator = torch.Generator().manual_seed(seed)  # as in ``draw``: the step's samples are that group
+    for _ in train(policy, start, models.rewards("steer"), models.judge, GRPO(), config, generator):
+        pass
+    tokens = models.draw("unlabelled", digit, 1.0, seed, GROUP).tokens
+    with torch.no_grad():
+        now = gather(policy.log_probs(torch.full((GROUP,), digit), tokens), tokens).sum(1)
+    changed = now - models.log_likelihood("unlabelled", tokens, digit)
+    return {**found, "changed": pictures.rounded(changed, 2)}
+
+
+def score(models: Models, rows: list[list[float]], digit: int, task: str, centre: bool) -> dict:
+    image = torch.tensor(rows)[None, None]
+    if drawing.is_empty(image):
+        return {"empty": True, "digit": digit}
+    return grade(models, drawing.like_mnist(image) if centre else image, digit, task)
+
+
+def fool(models: Models, what: str, digit: int, task: str, seed: int) -> dict:
+    image = torch.zeros(1, 1, 28, 28) if what == "blank" else fooling(models, digit, seed)
+    return grade(models, image, digit, task)
+
+
+def grade(models: Models, image: torch.Tensor, digit: int, task: str) -> dict:
+    """What classifier, judge and reward terms make of a (1, 1, 28, 28) picture, and where the classifier
+    looks.
+    """
+    tokenizer = models.tokenizer
+    with torch.no_grad():
+        tokens = tokenizer.encode(resize(image, tokenizer.size))
+        small = tokenizer.decode(tokens)  # rounded to what a policy's tokens can say
+    small.requires_grad_(True)
+    belief = models.classifier(small).log_softmax(1)
+    (slope,) = torch.autograd.grad(belief[0, digit], small)
+    small = small.detach()
+    rewards = models.rewards(task)
+    with torch.no_grad():
+        terms = rewards.terms(small, torch.tensor([digit]), tokens, TERMS)
+        judge = models.judge(small).softmax(1)[0]
+    return {
+        "digit": digit,
+        "picture": pictures.png(small[0, 0]),
+        "saliency": pictures.heat(slope.abs()[0, 0]),
+        "classifier": pictures.rounded(belief.exp()),
+        "judge": pictures.rounded(judge),
+        "terms": {name: round(part.item(), 4) for name, part in terms.items()},
+        "weights": {name: rewards.weights.get(name, 0.0) for name in terms},
+        "reward": round(rewards.total(terms).item(), 4),
+    }
+
+
+def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
+    """A (1, 1, size, size) picture that the classifier believes and the judge does not.
+
+    Sixteen pictures climb the classifier's confidence from noise; the one that the judge believes least is
+    kept. It is what a policy does when nothing ties it to real digits.
+    """
+    classifier, size = models.classifier, models.tokenizer.size
+    latent = torch.randn(16, 1, size, size, generator=torch.Generator().manual_seed(seed)).requires_grad_(
+        True
+    )
+    optimizer = torch.optim.Adam([latent], lr=0.1)
+    for _ in range(FOOL_STEPS):
+        belief = classifier(latent.sigmoid()).log_softmax(1)[:, digit]
+        optimizer.zero_grad()
+        (-belief.sum()).backward()
+        optimizer.step()
+    classifier.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        found = latent.sigmoid()
+        doubt = classifier(found).softmax(1)[:, digit] - models.judge(found).softmax(1)[:, digit]
+    return found[doubt.argmax()][None].detach()
+
+
+def complete(
+    models: Models, name: str, digit: int, temperature: float, seed: int, count: int, rows, given: int
+):
+    """Samples whose first ``given`` rows of tokens are those of a drawing."""
+    tokenizer = models.tokenizer
+    with torch.no_grad():
+        tokens = tokenizer.encode(resize(torch.tensor(rows)[None, None], tokenizer.size))[0]
+    given = given * tokenizer.grid
+    samples = models.draw(name, digit, temperature, seed, count, tokens[:given])
+    path = drawing_of(models, name, samples, 0, digit, temperature)
+    return {**grid(samples, digit, 6), "given": given, "trajectory": path}
+
+
+def packed(models: Models, name: str) -> str:
+    """A policy as a zip of the two files of a checkpoint; returns its path."""
+    place, policy = Place(RECIPES[models.recipe]), models.policy(name)
+    guidance = getattr(policy, "guidance", 1)
+    shape = place.shape if guidance == 1 else {**place.shape, "guidance": guidance}
+    folder = Path(tempfile.mkdtemp()) / "policy"
+    save(folder, policy, place.recipe.kind, shape, {"recipe": models.recipe, "trained": "live, in the page"})
+    return shutil.make_archive(str(folder), "zip", folder)

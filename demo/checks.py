@@ -1,0 +1,101 @@
+"""Checks of everything that comes from outside: a tab, the API, or a link.
+
+Each returns the value, or raises RequestError with one sentence that names the argument and what is
+allowed. Nothing here imports torch or gradio.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+LARGEST_SEED = 2**31 - 1
+MOST_SAMPLES = 64
+DRAWN = 28  # pixels a side of a drawing, whatever the recipe
+
+
+class RequestError(ValueError):
+    """A request asks for something that there is not; the message is one sentence for the person who
+    asked.
+    """
+
+
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """One of some names."""
+    if not isinstance(value, str) or value not in allowed:
+        raise RequestError(f"{name} is {shown(value)}; allowed: {', '.join(allowed)}.")
+    return value
+
+
+def number(name: str, value: Any, low: float, high: float) -> float:
+    """A number in a range, ends included; NaN is in none."""
+    if not _is_number(value) or not low <= value <= high:
+        raise RequestError(f"{name} is {shown(value)}; allowed: a number from {low:g} to {high:g}.")
+    return float(value)
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number in a range, ends included."""
+    if not _is_number(value) or not low <= value <= high or value != int(value):
+        raise RequestError(f"{name} is {shown(value)}; allowed: a whole number from {low} to {high}.")
+    return int(value)
+
+
+def seed(value: Any) -> int:
+    return whole("seed", value, 0, LARGEST_SEED)
+
+
+def digit(value: Any) -> int:
+    return whole("digit", value, 0, 9)
+
+
+def digits(value: Any) -> list[int]:
+    """One to ten different digits, in order."""
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 10:
+        raise RequestError(f"digits is {shown(value)}; allowed: a list of 1 to 10 different digits.")
+    found = sorted(digit(one) for one in value)
+    if len(set(found)) < len(found):
+        raise RequestError(f"digits is {shown(value)}; allowed: each digit once.")
+    return found
+
+
+def temperature(value: Any) -> float:
+    return number("temperature", value, 0.25, 2.0)
+
+
+def picture(value: Any) -> list[list[float]]:
+    """A drawing, paper 0 and ink 1: 28 rows of 28 numbers, or what the pad sends, 784 bytes in base64."""
+    allowed = f"{DRAWN} rows of {DRAWN} numbers from 0 to 1"
+    if isinstance(value, str):
+        try:
+            inks = base64.b64decode(value, validate=True) if len(value) < 2000 else b""
+        except (binascii.Error, ValueError):
+            inks = b""
+        if len(inks) != DRAWN * DRAWN:
+            raise RequestError(f"picture is {shown(value)}; allowed: {allowed}.")
+        return [[ink / 255 for ink in inks[row : row + DRAWN]] for row in range(0, DRAWN * DRAWN, DRAWN)]
+    if not isinstance(value, (list, tuple)) or len(value) != DRAWN:
+        found = f"{len(value)} rows" if isinstance(value, (list, tuple)) else shown(value)
+        raise RequestError(f"picture is {found}; allowed: {allowed}.")
+    for row in value:
+        if not isinstance(row, (list, tuple)) or len(row) != DRAWN:
+            found = f"a row of {len(row)}" if isinstance(row, (list, tuple)) else shown(row)
+            raise RequestError(f"picture holds {found}; allowed: {allowed}.")
+        for cell in row:
+            if not _is_number(cell) or not 0 <= cell <= 1:
+                raise RequestError(f"picture holds {shown(cell)}; allowed: {allowed}.")
+    return [[float(cell) for cell in row] for row in value]
+
+
+def shown(value: Any) -> str:
+    """How a value is quoted back: never more than forty characters of it."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**30:
+        return "a number of more than 30 digits"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

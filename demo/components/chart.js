@@ -1,0 +1,57 @@
+// A small chart as SVG: curves, or dots with names. Axes never move by themselves: the value says how far
+// they go.
+grpo.plot = (home, { series, x, y, bands = [], at = null }) => {
+  const [W, H, L, R, T, B] = [640, 340, 64, 18, 30, 46];
+  const svg = (tag, attributes, text) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    if (text !== undefined) node.textContent = text;
+    return node;
+  };
+  const px = (v) => L + (W - L - R) * Math.min(1, v / x.max);
+  const py = (v) => H - B - (H - B - T) * Math.max(0, Math.min(1, v / y.max));
+  const ticks = (max) => { // 1, 2 or 5 times a power of ten, four to six of them
+    const rough = max / 4;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= rough * 0.999);
+    return Array.from({ length: Math.floor(max / step + 1.001) }, (_, i) => i * step);
+  };
+  const word = (v, max, percent) => (percent ? `${Math.round(100 * v)} %` : max >= 1000
+    ? v.toLocaleString("en") : String(Number(v.toPrecision(3))));
+  const chart = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",
+    "aria-label": `${y.label} over ${x.label}` });
+  for (const v of ticks(y.max)) {
+    chart.append(svg("line", { x1: L, x2: W - R, y1: py(v), y2: py(v), class: "rule" }),
+      svg("text", { x: L - 8, y: py(v) + 6, "text-anchor": "end" }, word(v, y.max, y.percent)));
+  }
+  for (const v of ticks(x.max)) chart.append(svg("text",
+    { x: px(v), y: H - B + 22, "text-anchor": "middle" }, word(v, x.max, x.percent)));
+  chart.append(svg("text", { x: (L + W) / 2, y: H - 4, "text-anchor": "middle", class: "axis" }, x.label),
+    svg("text", { x: 4, y: 18, class: "axis" }, y.label));
+  if (at !== null) chart.append(svg("line", { x1: px(at), x2: px(at), y1: T, y2: H - B, class: "now" }));
+  for (const band of bands) {
+    const edge = band.low.map((p, i) => `${i ? "L" : "M"}${px(p[0])} ${py(p[1])}`).join("")
+      + band.high.slice().reverse().map((p) => `L${px(p[0])} ${py(p[1])}`).join("");
+    chart.append(svg("path", { d: `${edge}Z`, fill: band.colour, opacity: 0.18 }));
+  }
+  for (const one of series) {
+    if (!one.points.length) continue;
+    const line = one.points.map((p, i) =>
+      `${i ? "L" : "M"}${px(p[0]).toFixed(1)} ${py(p[1]).toFixed(1)}`).join("");
+    if (one.points.length > 1) chart.append(svg("path",
+      { d: line, stroke: one.colour, "stroke-dasharray": one.dash || "none", class: "curve" }));
+    const last = one.points[one.points.length - 1];
+    chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: 6, fill: one.colour }));
+    if (one.points.length === 1) {
+      const right = px(last[0]) > W * 0.66;
+      chart.append(svg("text", { x: px(last[0]) + (right ? -12 : 12), y: py(last[1]) + (one.down || 6),
+        "text-anchor": right ? "end" : "start" }, one.name));
+    }
+  }
+  home.replaceChildren(chart);
+};
+
+grpo.chart = (element, props, watch) => {
+  const home = element.querySelector(".chart");
+  grpo.follow(props, watch, (value) => grpo.plot(home, value));
+};

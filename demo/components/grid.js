@@ -1,0 +1,44 @@
+// Samples in a grid, cut out of one picture. A cross: the judge reads another digit. A dot: a near-twin of
+// another sample.
+grpo.cells = (home, value, pick = null) => {
+  const { make } = grpo;
+  const { columns, count, digit } = value;
+  const rows = Math.ceil(count / columns);
+  home.style.setProperty("--columns", columns);
+  home.style.setProperty("--sheet", `url(${value.sheet})`);
+  home.classList.toggle("smooth", value.size > 8);
+  const spot = (i) => `${place(i % columns, columns)}% ${place(Math.floor(i / columns), rows)}%`;
+  const place = (i, of) => (of > 1 ? 100 * i / (of - 1) : 0);
+  home.replaceChildren(...Array.from({ length: count }, (_, i) => {
+    const wanted = value.digits ? value.digits[i] : digit;
+    const wrong = value.reads && value.reads[i] !== wanted;
+    const twin = value.twins && value.twins.includes(i);
+    const words = value.notes ? value.notes[i] : null;
+    const name = `Sample ${i + 1}` + (value.rewards ? `: reward ${value.rewards[i].toFixed(2)}` : "")
+      + (value.reads ? `, the judge reads ${value.reads[i]}` : "");
+    const node = make(pick ? "button" : "div",
+      { class: `cell${wrong ? " wrong" : ""}${twin ? " twin" : ""}`, title: name,
+        ...(pick ? { type: "button", "aria-label": name } : {}),
+      style: value.colours ? `border-color:${value.colours[i]}` : null },
+    make("i", { style: `background-position:${spot(i)};background-size:${100 * columns}% ${100 * rows}%` }),
+    ...(words === null ? [] : [make("span", {}, words)]));
+    if (pick) node.addEventListener("click", () => pick(i));
+    return node;
+  }));
+};
+
+grpo.grid = (element, props, watch, trigger, { choose }) => {
+  const home = element.querySelector(".grid");
+  const mark = (i) => [...home.children].forEach((node, k) =>
+    node.setAttribute("aria-pressed", String(k === i)));
+  const pick = (i) => {
+    mark(i);
+    trigger("select", { index: i });
+  };
+  grpo.follow(props, watch, (value) => {
+    grpo.cells(home, value, choose ? pick : null);
+    home.setAttribute("role", choose ? "group" : "img");
+    home.setAttribute("aria-label", value.says || `${value.count} samples`);
+    if (choose) mark(0);
+  });
+};

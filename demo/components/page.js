@@ -1,0 +1,126 @@
+// What Gradio cannot do: the link in the address bar, presenter mode, shortcuts. And what the components
+// share.
+window.grpo = (() => {
+  const root = document.documentElement;
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const percent = (share, places = 0) => `${(100 * share).toFixed(places)} %`;
+  const TABS = () => [...document.querySelectorAll("#tabs > .tab-wrapper button[role=tab]")];
+  const TYPED = "textarea, select, [role=listbox], input:not([type=radio], [type=checkbox], [type=range])";
+
+  function make(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...children);
+    return node;
+  }
+
+  // A component shows its value when it is mounted and whenever it changes.
+  function follow(props, watch, show) {
+    const fresh = () => { if (props.value) show(props.value); };
+    watch("value", fresh);
+    fresh();
+  }
+
+  // The link. The server checks it when the page opens; here it is only written.
+  let opened = null;
+  let ready = false; // Gradio selects the first tab while it builds the page: that is nobody's choice
+  const begin = () => {
+    ready = true;
+    opened = root.dataset.tab;
+    setTimeout(() => root.classList.remove("opening"), 60); // once it is laid out
+  };
+  root.classList.add("opening"); // until the tab that the link names is there, nothing is shown that would jump
+  setTimeout(begin, 8000); // should it never come, the rest is shown all the same
+  function remember(view) {
+    if (!ready) return;
+    const link = new URLSearchParams(location.search);
+    const turned = opened !== null && view.tab !== undefined && view.tab !== opened;
+    for (const [name, value] of Object.entries(view)) {
+      // a policy trained here is nobody else's
+      if (value === null || String(value).startsWith("mine:")) link.delete(name);
+      else link.set(name, value);
+    }
+    if (view.tab !== undefined) {
+      opened = view.tab;
+      root.dataset.tab = view.tab;
+    }
+    history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
+  }
+  addEventListener("popstate", () => {
+    const tab = new URLSearchParams(location.search).get("tab") || "story";
+    opened = tab; // so that turning there is no new step
+    document.getElementById(`${tab}-button`)?.click();
+  });
+
+  // Presenter mode: the page is a slide.
+  function present(on) {
+    root.classList.toggle("presenter", on);
+    const link = new URLSearchParams(location.search);
+    if (on) link.set("presenter", 1);
+    else link.delete("presenter");
+    history.replaceState(null, "", `?${link}`);
+    dispatchEvent(new Event("resize")); // Gradio lays its tabs out anew
+  }
+  root.dataset.tab = new URLSearchParams(location.search).get("tab") || "story";
+  if (new URLSearchParams(location.search).get("presenter") === "1") root.classList.add("presenter");
+
+  const HELP = [["1 to 7", "tabs"], ["left, right", "steps of the story"], ["space", "play or pause"],
+    ["T", "train"],
+    ["P", "presenter mode in and out"], ["F", "full screen"], ["?", "this list"]];
+  function help() {
+    const open = document.querySelector("dialog.help");
+    if (open) return open.remove();
+    const list = HELP.map(([key, does]) => make("li", {}, make("kbd", {}, key), ` ${does}`));
+    const dialog = make("dialog", { class: "help", onclick: () => dialog.remove() }, make("h2", {}, "Keys"),
+      make("ul", {}, ...list));
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+  const press = (id) => document.getElementById(id)?.click();
+  const players = () => [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent
+    && one.player);
+  function key(event) {
+    const at = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (at.matches?.(TYPED)) return;
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (/^[1-7]$/.test(name)) TABS()[Number(name) - 1]?.click();
+    else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
+    else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
+    else if (name === " " && !at.matches?.("button, input, summary, a")) {
+      const all = players();
+      const on = !all.some((one) => one.player.playing);
+      all.forEach((one) => one.player.play(on));
+    } else if (name === "t") {
+      document.getElementById("train-button")?.click();
+      setTimeout(() => press("train-start"), 150);
+    } else if (name === "p") present(!root.classList.contains("presenter"));
+    else if (name === "f") document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
+    else if (name === "?") help();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+  addEventListener("keydown", key, true);
+
+  // The live run that this page follows. A page that is closed says so, and the run ends; one that lost
+  // its connection keeps it:
+  // Gradio then loads the page anew, which takes the run up where it was.
+  const run = { key: sessionStorage.getItem("run") || "", seen: 0, over: true, heard: 0,
+    news(key, seen, over) {
+    Object.assign(run, { key, seen, over, heard: performance.now() });
+    sessionStorage.setItem("run", over ? "" : key);
+    document.querySelector("#chip .chip").textContent = over ? "" : "training";
+  } };
+  addEventListener("pagehide", () => {
+    if (run.over || performance.now() - run.heard > 3000) return;
+    const body = new Blob([JSON.stringify({ data: [run.key] })], { type: "application/json" });
+    navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
+  });
+
+  return { make, follow, bytes, percent, still, begin, remember, present, help, run, root };
+})();

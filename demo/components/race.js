@@ -1,0 +1,115 @@
+// Runs side by side over one training, always at the same number of samples. A slider goes back to any step.
+grpo.race = (element, props, watch) => {
+  const { make, percent, run } = grpo;
+  const home = element.querySelector(".race");
+  const status = make("p", { class: "status", role: "status" });
+  const columns = make("div", { class: "racers" });
+  const charts = make("div", { class: "charts" });
+  const scrub = make("input", { type: "range", min: 0, max: 0, value: 0,
+    "aria-label": "Step of the training" });
+  const replay = make("button", { type: "button", title: "Replay", "aria-label": "Replay the training",
+    onclick: play }, "▶");
+  const step = make("span", { class: "where" });
+  home.replaceChildren(status, columns, make("div", { class: "keys" }, replay, scrub, step), charts);
+  let now = null, points = [], parts = [], timer = null, following = true;
+
+  scrub.addEventListener("input", () => {
+    stop();
+    following = Number(scrub.value) === points.length - 1;
+    show(Number(scrub.value));
+  });
+
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    replay.textContent = "▶";
+  }
+  function play() {
+    if (timer) return stop();
+    replay.textContent = "❙❙";
+    let at = Number(scrub.value) >= points.length - 1 ? 0 : Number(scrub.value);
+    const stride = Math.max(1, Math.round(points.length / 80));
+    timer = setInterval(() => {
+      show(at);
+      if (at >= points.length - 1) return stop();
+      at = Math.min(points.length - 1, at + stride);
+    }, 90);
+  }
+
+  function open(value) {
+    now = value;
+    points = [];
+    stop();
+    following = true;
+    columns.style.setProperty("--racers", value.racers.length);
+    parts = value.racers.map(({ title, colour, says }) => {
+      const part = { share: make("strong"), kl: make("span"), wall: make("div", { class: "grid" }) };
+      part.node = make("section", { style: `--run:${colour}` }, make("h3", {}, title),
+        make("p", { class: "says" }, says),
+        make("p", { class: "numbers" }, part.share, part.kl), part.wall);
+      return part;
+    });
+    columns.replaceChildren(...parts.map((part) => part.node));
+    const key = make("p", { class: "legend" },
+      ...value.racers.map(({ title, colour }) =>
+        make("span", {}, make("i", { style: `background:${colour}` }), title)));
+    const plots = [make("div", { class: "chart" }), make("div", { class: "chart" })];
+    charts.replaceChildren(...plots, key);
+    parts.plots = plots;
+  }
+
+  // The samples of a step: its own, or where a recording kept only some steps, the last that it kept.
+  function frame(racer, at) {
+    for (let i = at; i >= 0; i--) if (points[i].racers[racer].frame) return points[i].racers[racer].frame;
+    return null;
+  }
+
+  function show(at) {
+    if (!points.length) return;
+    const point = points[at];
+    const left = Math.max(0, points.length - 1);
+    Object.assign(scrub, { max: left, value: at });
+    const samples = point.samples.toLocaleString("en");
+    step.textContent = `step ${point.step} of ${now.steps} · ${samples} samples each`;
+    parts.forEach((part, i) => {
+      const { success, kl } = point.racers[i];
+      part.share.textContent = percent(success);
+      part.kl.textContent = ` right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`;
+      const drawn = frame(i, at);
+      if (drawn && part.drawn !== drawn) {
+        part.drawn = drawn;
+        grpo.cells(part.wall, { ...now.wall, ...drawn });
+      }
+    });
+    const line = (i, what) => ({ name: now.racers[i].title, colour: now.racers[i].colour,
+      points: points.slice(0, at + 1).map((p) => [p.samples, p.racers[i][what]]) });
+    const x = { label: "samples", max: now.most_samples };
+    const [success, kl] = parts.plots;
+    grpo.plot(success, { series: parts.map((_, i) => line(i, "success")), x,
+      y: { label: "success, by the judge", max: 1, percent: true } });
+    const most = Math.max(1, ...points.flatMap((p) => p.racers.map((r) => r.kl)));
+    grpo.plot(kl, { series: parts.map((_, i) => line(i, "kl")), x,
+      y: { label: "KL: nats moved from the start",
+        max: [1, 10, 50, 100, 500].find((k) => k >= most) || most } });
+  }
+
+  // what was recorded and asked for last: asking again does not bring it back over a live run
+  let recorded = null;
+  grpo.follow(props, watch, (value) => {
+    if (value.state === "recorded") {
+      const known = recorded === value.key;
+      recorded = value.key;
+      if (known || !run.over) return;
+    }
+    if (value.racers && (!now || value.key !== now.key)) open(value);
+    status.textContent = value.says;
+    if (!now || value.key !== now.key) return;
+    const known = points.length;
+    if (value.from <= known) points.push(...value.points.slice(known - value.from));
+    home.dataset.state = value.state;
+    if (value.state !== "recorded") run.news(value.key, points.length, value.over);
+    if (following && points.length) show(points.length - 1);
+    if (!points.length) step.textContent = "";
+    if (value.state === "recorded" && !known && !grpo.still.matches) play();
+  });
+};

@@ -1,0 +1,100 @@
+"""What every tab is built with: the controls that all share, and how its events are wired."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import gradio as gr
+from gradio.components import Component
+
+from demo.checks import RequestError
+from demo.components import words
+from demo.engine import Engine
+
+LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a tab shows: ``show`` turns its inputs into its outputs, whenever recipe or digit change or it
+    is opened.
+    """
+
+    show: Callable[..., Sequence]
+    inputs: list[Component]
+    outputs: list[Component]
+
+
+@dataclass
+class Page:
+    """The shared controls. A tab's module has ``build(page) -> View``."""
+
+    blocks: gr.Blocks
+    engine: Engine
+    recipe: gr.Radio
+    digit: gr.Radio
+    notice: gr.HTML  # one sentence about what was refused, until the next answer
+    own: gr.State  # policies that this visitor trained: (recipe, name, title) each
+    linked: dict[str, Component] = field(default_factory=dict)  # what a link sets, by name
+    policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
+
+    def on(self, triggers, show: Callable, inputs: list, outputs: list, js: str | None = None):
+        """An event of a tab: one trigger (``button.click``, ``event.then``), or a list of them.
+
+        What is refused is said in ``notice``, and the rest stays as it was.
+        """
+        listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers
+        return listen(
+            fn=self.answering(show, len(outputs)),
+            inputs=inputs,
+            outputs=[*outputs, self.notice],
+            js=js,
+            api_visibility="private",
+            show_progress="hidden",
+            trigger_mode="always_last",
+            concurrency_id="model",
+            concurrency_limit=2,
+        )
+
+    def answering(self, show: Callable, count: int) -> Callable:
+        """``show``, with the sentence of a refusal as one more output."""
+
+        def answer(*values, **given):
+            try:
+                return [*show(*values, **given), ""]
+            except RequestError as error:
+                return [*(gr.skip() for _ in range(count)), html.escape(str(error))]
+
+        return answer
+
+    def policy(self, value: str, label: str = "Policy", none: bool = False) -> gr.Dropdown:
+        """A dropdown of the recipe's policies, those that the visitor trained among them."""
+        dropdown = gr.Dropdown(
+            choices=self.choices(self.recipe.value, [], none),
+            value=value,
+            label=label,
+            elem_classes=["none"] if none else [],
+            min_width=180,
+        )
+        self.policies.append(dropdown)
+        return dropdown
+
+    def task(self) -> gr.Dropdown:
+        """A dropdown of the tasks, by what their start knows."""
+        tasks = [("steer: knows no labels", "steer"), ("refine: knows its labels", "refine")]
+        return gr.Dropdown(tasks, value="steer", label="The start", min_width=180)
+
+    def choices(self, recipe: str, own: list, none: bool) -> list[tuple[str, str]]:
+        return [("none", "")] * none + self.engine.policies(recipe, own)
+
+    def caption(self, text: str) -> None:
+        """One plain sentence under the slide; it stays in presenter mode."""
+        words(text, "caption")
+
+
+def formula(text: str) -> gr.Markdown:
+    """Markdown with formulas between dollar signs."""
+    return gr.Markdown(text, latex_delimiters=LATEX)

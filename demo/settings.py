@@ -1,0 +1,45 @@
+"""What a live race is trained with: what is usual, and what a visitor may ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from core.configs import RLConfig
+from core.recipes import ONE_DIGIT, RECIPES
+from demo import checks
+from demo.checks import RequestError
+
+MOST = 640  # samples a step
+USUAL = {  # what a step of all ten digits can bear
+    "pixels-8x8": RLConfig(group=16, steps=40, lr=1e-3, label_lr=20, beta=0.05, average=0.9),
+    "patches-28x28": RLConfig(group=16, steps=40, lr=2e-4, label_lr=100, beta=0.05, average=0.9),
+}
+
+
+def settings(recipe: str, task: str, digits: Any, steps: Any, group: Any, beta: Any, lr: Any) -> RLConfig:
+    """A checked request to train, where None means what is usual. Raises RequestError."""
+    digits, usual = tuple(checks.digits(digits)), USUAL[recipe]
+    if len(digits) == 1:
+        usual = dataclasses.replace(usual, group=ONE_DIGIT.group, steps=ONE_DIGIT.steps)
+    group = usual.group if group is None else checks.whole("group", group, 2, 128)
+    if group * len(digits) > MOST:
+        allowed = f"at most {MOST} samples a step in all"
+        raise RequestError(f"group is {group} for {len(digits)} digits; allowed: {allowed}.")
+    return dataclasses.replace(
+        usual,
+        digits=digits,
+        group=group,
+        steps=usual.steps if steps is None else checks.whole("steps", steps, 1, 300),
+        lr=usual.lr if lr is None else checks.number("lr", lr, 1e-6, 1e-2),
+        beta=usual.beta if beta is None else checks.number("beta", beta, 0, 1),
+        guidance=RECIPES[recipe].tasks[task]["grpo"].config.guidance,
+    )
+
+
+def wall(config: RLConfig) -> dict:
+    """How the samples of a step are laid out: a row a digit, or several rows of a single one."""
+    columns = min(8, config.group)
+    rows = config.group // columns if len(config.digits) == 1 else 1
+    digits = [digit for digit in config.digits for _ in range(columns * rows)]
+    return {"columns": columns, "count": len(digits), "digits": digits}

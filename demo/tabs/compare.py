@@ -1,0 +1,80 @@
+"""Compare: random, start, REINFORCE and GRPO, from the same start with the same random numbers."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import player, sample_grid, words
+from demo.page import Page, View, formula
+
+MOST = 5  # policies side by side
+
+
+def build(page: Page) -> View:
+    engine, columns, outputs = page.engine, [], []
+    verdict = words(style="claim", name="compare-verdict")
+    with gr.Row(elem_classes="slide columns"):
+        for i in range(MOST):
+            with gr.Column(visible=i < MOST - 1, min_width=150, elem_classes="policy") as column:
+                title = words(style="title")
+                with gr.Row(elem_classes="small"):
+                    drawing = player(f"compare-player-{i}", small=True)
+                    maps = words(style="maps")
+                figures = words(style="figures")
+                wall = sample_grid(f"compare-wall-{i}")
+            columns.append(column)
+            outputs += [column, title, drawing, maps, figures, wall]
+    with gr.Row(elem_classes="transport"):
+        task = page.task()
+        other = page.policy("", "One more policy", none=True)
+        seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
+    page.caption(
+        "100 samples each. A cross: the judge reads another digit. A dot: a near-twin of another of the "
+        "hundred. It opens where there is a difference: task and digit are chosen to show one."
+    )
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            r"All four are asked for the same digit with the same random numbers. REINFORCE and GRPO started "
+            r"from the same weights and saw the same number of samples. **Success** is the share that the "
+            r"judge, a network that no policy was trained against, reads as the digit asked for, with its 95 "
+            r"% interval. **KL** is the distance that a policy moved from its start, in nats: "
+            r"$\mathrm{KL}(\pi \,\|\, \pi_{\text{start}}) = \mathbb{E}_{x \sim \pi}\,[\log \pi(x) - \log "
+            r"\pi_{\text{start}}(x)]$. The small pictures are the mean of the hundred and, in orange, the "
+            r"squares at which the policy changed."
+        )
+
+    def show(recipe, digit, task, other, seed):
+        found = engine.compare(task, digit, seed, recipe, other)
+        values = [found["verdict"]]
+        for one in found["policies"]:
+            path = {**one["trajectory"], "colour": one["colour"]}
+            low, high = (round(100 * end) for end in one["interval"])
+            twins = len(one["wall"]["twins"])
+            more = [f"{twins} near-twins"]
+            if one["policy"].count("/"):
+                more = [f"moved {one['kl']:.1f} nats from its start", *more]
+            if one["to90"]:
+                more = [*more, f"90 % right after {one['to90']:,.0f} samples"]
+            values += [
+                gr.Column(visible=True),
+                f"<span style='border-color:{one['colour']}'>{one['title']}</span>",
+                path,
+                f"<img src='{one['mean']}' alt='mean picture'><img src='{one['map']}' alt='where the "
+                f"policy changed'>",
+                f"<b>{one['right']} %</b> right ({low} to {high})"
+                f"<span class='track'><i style='width:{one['right']}%;background:{one['colour']}'></i></span>"
+                + "; ".join(more),
+                {**one["wall"], "says": f"{one['right']} of 100 right, {twins} near-twins"},
+            ]
+        rest = MOST - len(found["policies"])
+        return values + [gr.Column(visible=False), *[gr.skip()] * 5] * rest
+
+    inputs = [page.recipe, page.digit, task, other, seed]
+    page.on([task.input, other.input, seed.submit, seed.blur], show, inputs, [verdict, *outputs])
+    another = draw.click(
+        lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
+    )
+    page.on(another.then, show, inputs, [verdict, *outputs])
+    page.linked |= {"task": task}
+    return View(show, inputs, [verdict, *outputs])

@@ -1,0 +1,55 @@
+"""Complete: begin a drawing, and let a policy finish it."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import drawing_pad, player, sample_grid, words
+from demo.page import Page, View, formula
+from demo.record import SEVEN
+
+COUNT = 12
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    with gr.Row(elem_classes="slide"):
+        with gr.Column(elem_classes="stage two"):
+            pad = drawing_pad("complete-pad", SEVEN, keep=0.5)
+            drawing = player("complete-player")
+        with gr.Column(elem_classes="narrative"):
+            summary = words(style="claim", name="complete-summary")
+            samples = sample_grid("complete-samples")
+    with gr.Row(elem_classes="transport"):
+        policy = page.policy("refine/grpo")
+        rows = gr.Slider(0, 8, 4, step=1, label="Rows that are yours", buttons=[], min_width=150)
+        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
+        seed = gr.State(0)
+    page.caption(
+        "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
+        "rest."
+    )
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            "An autoregressive policy knows $p(x_t \\mid x_{<t}, y)$ whoever drew the tokens before: so it "
+            "can go on from yours. Ask for another digit than the one you began, and see where the label "
+            "wins."
+        )
+
+    def show(recipe, digit, policy, picture, rows, seed):
+        rows = min(rows, engine.grid(recipe))
+        found = engine.complete(picture, policy, digit, rows, 1.0, seed, COUNT, recipe)
+        right = found["reads"].count(digit)
+        says = f"<b>{found['title']}</b> goes on: the judge reads {right} of {COUNT} as {digit}."
+        return found, found["trajectory"], says
+
+    inputs = [page.recipe, page.digit, policy, pad, rows, seed]
+    outputs = [samples, drawing, summary]
+    page.on([policy.input, rows.release, pad.change], show, inputs, outputs)
+    pad_of = "document.querySelector('#complete-pad .pad')"
+    keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
+    gr.on([rows.change, rows.input, page.recipe.change], None, [rows, page.recipe], None, js=keep)
+    another = draw.click(lambda seed: seed + 1, seed, seed, api_visibility="private", queue=False)
+    page.on(another.then, show, inputs, outputs)
+    page.linked |= {"rows": rows}
+    return View(show, inputs, outputs)

@@ -1,0 +1,71 @@
+"""Generate: any policy draws any digit, token by token."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import beliefs, distribution, player, sample_grid, words
+from demo.page import Page, View, formula
+
+COUNT = 24
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    with gr.Row(elem_classes="slide"):
+        with gr.Column(elem_classes="stage"):
+            drawing = player("generate-player")
+        with gr.Column(elem_classes="narrative"):
+            summary = words(style="claim", name="generate-summary")
+            samples = sample_grid("generate-samples", choose=True)
+            with gr.Row(elem_classes="pair"):
+                with gr.Column():
+                    words("What comes next", "label")
+                    distribution("generate-next", follows="generate-player")
+                with gr.Column():
+                    words("What the classifier sees so far", "label")
+                    beliefs("generate-beliefs", follows="generate-player")
+    with gr.Row(elem_classes="transport"):
+        policy = page.policy("steer/grpo")
+        temperature = gr.Slider(0.25, 2, 1, step=0.05, label="Temperature", buttons=[], min_width=150)
+        seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
+    page.caption(
+        "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "
+        "cross: a second network, the judge, reads another digit."
+    )
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            r"The policy is a network that draws one token (a gray square, or at 28x28 a patch) at a time, "
+            r"each given the label $y$ and all tokens before it, so that the probability of a whole picture "
+            r"is $$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_1, \dots, x_{t-1}, y).$$At "
+            r"temperature $\tau$ it draws from $\mathrm{softmax}(\mathrm{logits} / \tau)$: below 1 it is "
+            r"bolder, above 1 more random. Choose a picture to see how it was drawn; point at a square for "
+            r"its numbers."
+        )
+
+    def show(recipe, digit, policy, temperature, seed):
+        found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)
+        path = engine.trajectory(policy, digit, temperature, seed, COUNT, 0, recipe)
+        right = found["reads"].count(digit)
+        says = f"<b>{found['title']}</b> draws {digit}: the judge reads {right} of {COUNT} as {_a(digit)}."
+        notes = [f"{reward:.2f}" for reward in found["rewards"]]
+        return {**found, "notes": notes, "says": f"{COUNT} samples of {digit}, {right} right"}, path, says
+
+    def choose(recipe, digit, policy, temperature, seed, event: gr.EventData):
+        return [engine.trajectory(policy, digit, temperature, seed, COUNT, event.index, recipe)]
+
+    inputs = [page.recipe, page.digit, policy, temperature, seed]
+    outputs = [samples, drawing, summary]
+    page.on([policy.input, temperature.release, seed.submit, seed.blur], show, inputs, outputs)
+    another = draw.click(
+        lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
+    )
+    page.on(another.then, show, inputs, outputs)
+    page.on(samples.select, choose, inputs, [drawing])
+    page.linked |= {"policy": policy, "temperature": temperature, "seed": seed}
+    return View(show, inputs, outputs)
+
+
+def _a(digit: int) -> str:
+    return f"an {digit}" if digit == 8 else f"a {digit}"

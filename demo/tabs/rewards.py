@@ -1,0 +1,104 @@
+"""Rewards: what the classifier and the judge make of a picture, and what a group's rewards become."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import beliefs, drawing_pad, sample_grid, words
+from demo.page import Page, View, formula
+from demo.record import SEVEN
+
+CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
+WHAT = [("my drawing", "mine"), ("an empty sheet", "blank"), ("one climbed from noise", "noise")]
+
+
+def advantage_colours(advantages: list[float]) -> list[str]:
+    """Blue for better than the group, vermilion for worse; the stronger, the further from the mean."""
+    most = max(1e-9, *(abs(value) for value in advantages))
+    ends = ["213,94,0" if value < 0 else "0,114,178" for value in advantages]
+    return [
+        f"rgba({end},{0.15 + 0.85 * abs(value) / most:.2f})"
+        for end, value in zip(ends, advantages, strict=True)
+    ]
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    with gr.Row(elem_classes="slide"):
+        with gr.Column(elem_classes="stage three"):
+            pad = drawing_pad("rewards-pad", SEVEN)
+            graded = words(style="graded", name="rewards-graded")
+            sure = beliefs("rewards-beliefs")
+        with gr.Column(elem_classes="narrative"):
+            says = words(style="claim", name="rewards-says")
+            table = words(style="table", name="rewards-table")
+            group_says = words(style="label", name="rewards-group-says")
+            group = sample_grid("rewards-group")
+    with gr.Row(elem_classes="transport"):
+        what = gr.Dropdown(WHAT, value="mine", label="What is graded", min_width=150)
+        centre = gr.Checkbox(True, label="centred as MNIST is", min_width=150)
+        task = page.task()
+        seed = gr.Number(0, label="Group", precision=0, min_width=70)
+    page.caption(
+        "The reward is the classifier's confidence in the digit asked for. The judge never pays: it only "
+        "watches, and shows where a reward is believed for a picture that is none."
+    )
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            r"REINFORCE weighs each sample's log-probability with its reward $r_i$. GRPO weighs it with its "
+            r"advantage over the group, $A_i = r_i - \frac{1}{G}\sum_j r_j$; the paper also divides by the "
+            r"group's standard deviation. Blue samples are made likelier, orange ones less likely. **Climbed "
+            r"from noise**: sixteen noise pictures follow the classifier's gradient; the one that the judge "
+            r"believes least is shown. It is what a policy finds when nothing ties it to real digits; the KL "
+            r"to its start is what does."
+        )
+
+    def show(recipe, digit, picture, what, centre, task, seed):
+        if what == "mine":
+            found = engine.score(picture, digit, task, recipe, centre)
+        else:
+            found = engine.fool(what, digit, task, 0, recipe)
+        return [*_graded(found, what), *_group(engine.group(task, digit, seed, recipe), digit)]
+
+    inputs = [page.recipe, page.digit, pad, what, centre, task, seed]
+    outputs = [graded, sure, says, table, group_says, group]
+    page.on([what.input, centre.input, task.input, seed.submit, seed.blur], show, inputs, outputs)
+    drawn = pad.change(lambda: "mine", None, what, api_visibility="private", queue=False)
+    page.on(drawn.then, show, inputs, outputs)
+    return View(show, inputs, outputs)
+
+
+def _graded(found: dict, what: str) -> list:
+    digit = found["digit"]
+    if found.get("empty"):
+        nobody = [["classifier", CLASSIFIER, [0] * 10], ["judge", JUDGE, [0] * 10]]
+        return ["", {"digit": digit, "series": nobody}, "Nothing is drawn yet. Draw on the pad.", ""]
+    sure, read = found["classifier"][digit], max(range(10), key=lambda k: found["judge"][k])
+    pictures = (
+        f"<figure><img src='{found['picture']}' alt='the graded picture'><figcaption>as it is "
+        f"graded</figcaption></figure>"
+        f"<figure><img src='{found['saliency']}' alt='saliency'><figcaption>where the classifier "
+        f"looks</figcaption></figure>"
+    )
+    series = [["classifier", CLASSIFIER, found["classifier"]], ["judge", JUDGE, found["judge"]]]
+    fooled = what != "mine" and sure > 0.5 and read != digit
+    claim = f"<b>{sure:.3f}</b> is the reward for a {digit}. The judge reads {read}."
+    if fooled:
+        claim = f"<b>{sure:.3f}</b> is paid for a {digit} that is none. The judge reads {read}."
+    paid = {name: weight for name, weight in found["weights"].items() if weight}
+    rows = ""
+    for name, value in found["terms"].items():
+        weight = f"x {paid[name]:g}" if name in paid else "not paid here"
+        rows += f"<tr><th>{name}</th><td>{value:.3f}</td><td>{weight}</td></tr>"
+    return [pictures, {"digit": digit, "series": series}, claim, f"<table>{rows}</table>"]
+
+
+def _group(found: dict, digit: int) -> list:
+    right = found["reads"].count(digit)
+    says = (
+        f"A real group of 16 from the start, asked for a {digit}: mean reward {found['mean']:.2f}, "
+        f"{right} right. "
+        "Under each: its advantage."
+    )
+    notes = [f"{value:+.2f}".replace("-", "−") for value in found["advantages"]]
+    return [says, {**found, "notes": notes, "colours": advantage_colours(found["advantages"])}]

@@ -1,0 +1,127 @@
+"""Story: how rewards alone teach a network to draw what it is asked for, in six steps."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import distribution, live_chart, player, sample_grid, words
+from demo.page import Page, View, formula
+from demo.tabs.rewards import advantage_colours
+
+SEED = 2
+STEPS = ("Squares", "Picture", "Grade", "Group", "Push", "Better picture")
+CLAIMS = (
+    "A small network paints a digit one square at a time.",
+    "It was never told what digits are called: asked for one, it draws any.",
+    "A second network grades the finished picture. The grade is the reward.",
+    "Draw sixteen, and compare each with the mean of its group.",
+    "One update makes the better ones likelier, and the others less likely.",
+    "After a few thousand grades, it draws what it is asked for.",
+)
+FORMULAS = (
+    r"The network is the **policy** $\pi_\theta$. What it draws next depends on what is there already: "
+    r"$$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_{<t}, y)$$",
+    "It has seen handwriting, and no labels. So the label $y$ says nothing to it yet, and about one in ten "
+    "is right by chance. "
+    r"$$x \sim \pi_\theta(\cdot \mid y)$$",
+    r"The reward is how sure the **classifier** is of the digit that was asked for. A third network, the "
+    r"**judge**, only watches: "
+    r"$$r(x, y) = p_{\text{classifier}}(y \mid x)$$",
+    r"The **advantage** is a sample's reward less the mean of its group. Nothing else is needed to know what "
+    r"is good, "
+    r"no second network that guesses it: that is GRPO. $$A_i = r_i - \frac{1}{G} \sum_{j=1}^{G} r_j$$",
+    r"The update follows the advantage, but not too far from what was sampled (the clipped ratio $\rho$), "
+    r"and every nat of distance from the start is paid for (**KL**): $$\min\big(\rho_i A_i, "
+    r"\mathrm{clip}(\rho_i, 1 \pm 0.2)\, A_i\big) "
+    r"- \beta\, \mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}})$$",
+    "This is AR-GRPO (arXiv 2508.06924) in miniature: the paper does the same with a network of hundreds of "
+    "millions of "
+    "parameters and photographs. *Train live* runs it before your eyes.",
+)
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    parts, says, chosen = [], [], []
+    with gr.Walkthrough(selected=1, elem_id="story-steps") as steps:
+        for i, title in enumerate(STEPS):
+            with gr.Step(title, id=i + 1) as step, gr.Row(elem_classes="slide"):
+                chosen.append(step)
+                with gr.Column(elem_classes="stage"):
+                    parts += _stage(i)
+                with gr.Column(elem_classes="narrative"):
+                    words(CLAIMS[i], "claim")
+                    says.append(words(style="fact"))
+                    formula(FORMULAS[i])
+                    if i == 0:
+                        words("What it may put into the next square", "label")
+                        distribution("story-token", follows="story-player")
+    with gr.Row(elem_classes="transport"):
+        back = gr.Button("Back", elem_id="story-back", min_width=120)
+        next_ = gr.Button("Next", variant="primary", elem_id="story-next", min_width=160)
+        at = gr.Number(1, visible=False, elem_id="story-at")
+    page.caption(
+        "A small network paints a digit one square at a time. A second network grades the result. Watch the "
+        "painter learn from grades alone."
+    )
+
+    def show(recipe, digit):
+        lesson = engine.lesson(digit, recipe)
+        path = engine.trajectory("steer/grpo", digit, 1.0, SEED, 16, 0, recipe)
+        after = engine.generate("steer/grpo", digit, 1.0, SEED, 16, recipe)
+        right, right_after = lesson["reads"].count(digit), after["reads"].count(digit)
+        best = max(range(16), key=lambda i: lesson["rewards"][i])
+        grades = [f"{reward:.2f}" for reward in lesson["rewards"]]
+        merits = [f"{value:+.2f}".replace("-", "−") for value in lesson["advantages"]]
+        pushes = [f"{value:+.1f}".replace("-", "−") for value in lesson["changed"]]
+        colours = advantage_colours(lesson["advantages"])
+        up = [
+            value for value, merit in zip(lesson["changed"], lesson["advantages"], strict=True) if merit > 0
+        ]
+        down = [
+            value for value, merit in zip(lesson["changed"], lesson["advantages"], strict=True) if merit <= 0
+        ]
+        gap = sum(up) / len(up) - sum(down) / len(down)
+        curve = engine.training("steer", ["grpo"], recipe)
+        points = [[point["samples"], point["racers"][0]["success"]] for point in curve["points"]]
+        return [
+            path,
+            {**lesson, "notes": None},
+            {**lesson, "notes": grades},
+            {**lesson, "notes": merits, "colours": colours},
+            {**lesson, "notes": pushes, "colours": advantage_colours(lesson["changed"])},
+            after,
+            {
+                "series": [{"name": "GRPO", "colour": "#009E73", "points": points}],
+                "x": {"label": "samples graded", "max": curve["most_samples"]},
+                "y": {"label": "success", "max": 1, "percent": True},
+            },
+            f"{len(path['log_probs'])} draws of a token, left to right and top to bottom: a {digit}.",
+            f"<b>{right} of 16</b> are a {digit}: a real group, chosen because a few succeed.",
+            f"The best of these sixteen is paid <b>{lesson['rewards'][best]:.2f}</b>, the mean is "
+            f"{lesson['mean']:.2f}.",
+            f"The group's mean is <b>{lesson['mean']:.2f}</b>: blue is better than that, orange is worse.",
+            f"After one real update the better ones gained <b>{gap:+.1f} nats</b> on the others, on average.",
+            f"<b>{right_after} of 16</b> are a {digit} now, after {curve['most_samples']:,} graded samples.",
+        ]
+
+    def turn(at, by):
+        at = min(len(STEPS), max(1, int(at) + by))
+        return at, gr.Walkthrough(selected=at)
+
+    for button, by in ((back, -1), (next_, 1)):
+        button.click(lambda at, by=by: turn(at, by), at, [at, steps], api_visibility="private", queue=False)
+    for i, step in enumerate(chosen):
+        step.select(None, None, at, js=f"() => {i + 1}")
+    at.change(None, at, None, js="at => grpo.remember({ step: at })")
+    page.linked |= {"step": at}
+    return View(show, [page.recipe, page.digit], [*parts, *says])
+
+
+def _stage(i: int) -> list[gr.HTML]:
+    """What a step's stage shows, in the order in which ``show`` fills it."""
+    if i == 0:
+        return [player("story-player")]
+    if i == 5:
+        return [sample_grid("story-after"), live_chart("story-curve")]
+    return [sample_grid(f"story-grid-{i}")]

@@ -1,0 +1,122 @@
+"""Train live: REINFORCE and GRPO race on this machine; before that, the training of the policies that
+ship.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demo.components import race
+from demo.page import Page, View, formula
+
+EVERY = 0.2  # seconds between questions about a live race
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    with gr.Row(elem_classes="slide whole"):
+        shown = race("train-race")
+    with gr.Row(elem_classes="transport wide"):
+        digits = gr.CheckboxGroup(
+            list(range(10)), value=list(range(10)), label="Digits to learn", elem_id="train-digits"
+        )
+        task = page.task()
+        names = gr.Dropdown(
+            [(engine.look(name)["title"], name) for name in engine.runs(page.recipe.value, "steer")],
+            value=["reinforce", "grpo"],
+            multiselect=True,
+            max_choices=3,
+            label="Who races",
+        )
+        start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=90)
+        pause = gr.Button("Pause", interactive=False, min_width=90)
+        stop = gr.Button("Stop", interactive=False, elem_id="train-stop", min_width=90)
+    page.caption(
+        "Same start, same random numbers, same number of samples each. Raw rewards, no baseline and no KL "
+        "for REINFORCE: as in the course guide. A cross: the judge, which never pays, reads another digit."
+    )
+    with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
+        steps = gr.Number(None, label="Steps (empty: as usual)", minimum=1, maximum=300, precision=0)
+        group = gr.Number(None, label="Samples of a digit and step", minimum=2, maximum=128, precision=0)
+        beta = gr.Number(None, label="Price of the KL (beta)", minimum=0, maximum=1)
+        lr = gr.Number(None, label="Learning rate", minimum=1e-6, maximum=1e-2)
+        seed = gr.Number(0, label="Seed", precision=0)
+    with gr.Row(elem_classes="more"):
+        download = gr.DownloadButton("Download the policy", visible=False, elem_id="train-download")
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
+            r"\pi_\theta}\,[A(x)\, \nabla_\theta \log \pi_\theta(x)]$. REINFORCE takes the reward itself for "
+            r"$A$. GRPO takes the reward less the mean of its group, uses the same samples for two updates "
+            r"under a clipped ratio, and pays $\beta$ for every nat that it moves from its start: $$J = "
+            r"\mathbb{E}\Big[\min\big(\rho A,\ \mathrm{clip}(\rho, 1 \pm 0.2)\, A\big)\Big] - \beta\, "
+            r"\mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}}).$$"
+        )
+    timer = gr.Timer(EVERY, active=False)
+    heard = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
+
+    def recorded(recipe, task, names):
+        here = engine.runs(recipe, task)
+        return [engine.training(task, [name for name in names if name in here] or here[-1:], recipe)]
+
+    def begin(recipe, task, names, digits, steps, group, beta, lr, seed):
+        found = engine.train(task, names, digits, steps, group, beta, lr, seed, recipe)
+        return [found, gr.Timer(active=True), *_buttons(False), gr.DownloadButton(visible=False)]
+
+    def follow(heard, own):
+        key, _, seen = heard.partition(" ")
+        if not key or not seen.isdecimal():
+            return [gr.skip() for _ in followed]
+        found = engine.trainer.follow(key, int(seen))
+        policy, mine = found.get("policy"), (gr.skip(), gr.skip())
+        if policy is not None and policy not in [one[:2] for one in own]:
+            own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
+            mine = (gr.DownloadButton(value=engine.weights(key), visible=True), own)
+        buttons = _buttons(found["over"], found["state"] == "paused")
+        return [found, gr.Timer(active=not found["over"]), *buttons, *mine]
+
+    def control(heard, own, action):
+        engine.trainer.control(heard.partition(" ")[0], action.lower())
+        return follow(heard, own)
+
+    heard_js = "(heard, ...rest) => [`${grpo.run.key} ${grpo.run.seen}`, ...rest]"
+    settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed]
+    buttons = [start, pause, stop]
+    page.on(start.click, begin, settings, [shown, timer, *buttons, download])
+    followed = [shown, timer, *buttons, download, page.own]
+    news = [heard, page.own]
+    # A page that is loaded anew takes its race up again.
+    for event in (timer.tick, page.blocks.load):
+        event(
+            follow,
+            news,
+            followed,
+            js=heard_js,
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=8,
+            concurrency_id="news",
+        )
+    for button in (pause, stop):
+        gr.on(
+            button.click,
+            control,
+            [*news, button],
+            followed,
+            js=heard_js,
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_id="news",
+        )
+    inputs, outputs = [page.recipe, task, names], [shown]
+    page.on([task.input, names.input], recorded, inputs, outputs)
+    return View(recorded, inputs, outputs)
+
+
+def _buttons(over: bool, paused: bool = False) -> list[gr.Button]:
+    """Train, Pause and Stop, as they are during a race and after it."""
+    return [
+        gr.Button(interactive=over),
+        gr.Button("Resume" if paused else "Pause", interactive=not over),
+        gr.Button(interactive=not over),
+    ]
