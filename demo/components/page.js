@@ -56,6 +56,14 @@ window.grpo = (() => {
     document.getElementById(`${tab}-button`)?.click();
   });
 
+  // The step of the story: by how many to turn, and from which where it is known.
+  let step = 1;
+  function turn(by, last, from = step) {
+    step = Math.max(1, Math.min(last, from + by));
+    remember({ step });
+    return step;
+  }
+
   // Presenter mode: the page is a slide.
   function present(on) {
     root.classList.toggle("presenter", on);
@@ -122,5 +130,5 @@ window.grpo = (() => {
     navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
   });
 
-  return { make, follow, bytes, percent, still, begin, remember, present, help, run, root };
+  return { make, follow, bytes, percent, still, begin, remember, turn, present, help, run, root };
 })();

@@ -59,7 +59,7 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport"):
         back = gr.Button("Back", elem_id="story-back", min_width=120)
         next_ = gr.Button("Next", variant="primary", elem_id="story-next", min_width=160)
-        at = gr.Number(1, visible=False, elem_id="story-at")
+        at = gr.Number(1, visible=False)  # filled in by the browser
     page.caption(
         "A small network paints a digit one square at a time. A second network grades the result. Watch the "
         "painter learn from grades alone."
@@ -105,16 +105,19 @@ def build(page: Page) -> View:
             f"<b>{right_after} of 16</b> are a {digit} now, after {curve['most_samples']:,} graded samples.",
         ]
 
-    def turn(at, by):
-        at = min(len(STEPS), max(1, int(at) + by))
-        return at, gr.Walkthrough(selected=at)
-
+    # The browser counts, so that keys pressed in quick succession lose no step.
     for button, by in ((back, -1), (next_, 1)):
-        button.click(lambda at, by=by: turn(at, by), at, [at, steps], api_visibility="private", queue=False)
+        button.click(
+            lambda at: gr.Walkthrough(selected=int(at)),
+            at,
+            steps,
+            js=f"() => grpo.turn({by}, {len(STEPS)})",
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
     for i, step in enumerate(chosen):
-        step.select(None, None, at, js=f"() => {i + 1}")
-    at.change(None, at, None, js="at => grpo.remember({ step: at })")
-    page.linked |= {"step": at}
+        step.select(None, None, None, js=f"() => grpo.turn(0, {len(STEPS)}, {i + 1})")
     return View(show, [page.recipe, page.digit], [*parts, *says])
 
 
