@@ -80,3 +80,11 @@ def interval(values: list[float]) -> float | None:
         return None
     quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
     return quantile.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share of successes (Wilson 1927), honest at 0 and at 1 too."""
+    share, weight = right / count, z * z / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + weight)
+    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)

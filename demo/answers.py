@@ -16,6 +16,7 @@ import torch
 from core.algorithms import GRPO
 from core.checkpoints import save
 from core.data import resize
+from core.metrics import wilson
 from core.objectives import exact_kl, group_advantages
 from core.place import Place
 from core.policies import gather
@@ -97,7 +98,6 @@ def drawing_of(models: Models, name: str, samples: Samples, index: int, digit: i
         "vocabulary": tokenizer.vocabulary,
         "bars": most,
         "digit": digit,
-        "index": index,
         "belief": pictures.shares(models.classifier(frames).softmax(1)),
         "values": pictures.whole_bytes(values),
         "probs": pictures.shares(own.exp().gather(1, values)),
@@ -105,8 +105,6 @@ def drawing_of(models: Models, name: str, samples: Samples, index: int, digit: i
         "tokens": pictures.whole_bytes(tokens),
         "log_probs": pictures.rounded(gather(own[None], tokens), 3),
         "reference": pictures.rounded(gather(reference[None], tokens), 3),
-        "reward": round(samples.rewards[index].item(), 4),
-        "read": int(samples.reads[index]),
     }
 
 
@@ -134,7 +132,7 @@ def portrait(models: Models, name: str, digit: int, seed: int) -> dict:
         "wall": {**grid(samples, digit, 10), "twins": twins(samples.images)},
         "right": right,
         "count": WALL,
-        "interval": pictures.wilson(right, WALL),
+        "interval": wilson(right, WALL),
         "reward": round(samples.rewards.mean().item(), 4),
         "kl": round(kl.sum().item(), 2),
         "map": pictures.heat(kl.view(side, side)),
@@ -162,8 +160,8 @@ def lesson(models: Models, digit: int) -> dict:
     It is the first group of the steer start, by seed, in which 3 to 13 of 16 samples succeed.
     """
     for seed in range(200):
-        found = group(models, "steer", digit, seed)
-        if 3 <= found["reads"].count(digit) <= 13:
+        samples = models.draw("unlabelled", digit, 1.0, seed, GROUP)
+        if 3 <= int((samples.reads == digit).sum()) <= 13:
             break
     start = models.policy("unlabelled")
     policy = copy.deepcopy(start)
@@ -173,11 +171,11 @@ def lesson(models: Models, digit: int) -> dict:
     generator = torch.Generator().manual_seed(seed)  # as in ``draw``: the step's samples are that group
     for _ in train(policy, start, models.rewards("steer"), models.judge, GRPO(), config, generator):
         pass
-    tokens = models.draw("unlabelled", digit, 1.0, seed, GROUP).tokens
     with torch.no_grad():
-        now = gather(policy.log_probs(torch.full((GROUP,), digit), tokens), tokens).sum(1)
-    changed = now - models.log_likelihood("unlabelled", tokens, digit)
-    return {**found, "changed": pictures.rounded(changed, 2)}
+        scores = policy.log_probs(torch.full((GROUP,), digit), samples.tokens)
+        now = gather(scores, samples.tokens).sum(1)
+    changed = now - samples.log_probs.sum(1)
+    return {**group(models, "steer", digit, seed), "changed": pictures.rounded(changed, 2)}
 
 
 def score(models: Models, rows: list[list[float]], digit: int, task: str, centre: bool) -> dict:

@@ -54,6 +54,7 @@ class Engine:
         self.root = root or CHECKPOINTS
         self._models: dict[str, Any] = {}
         self._records: dict[str, dict] = {}
+        self._metrics: dict[str, dict] = {}
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
         self._loading, self._turn = threading.Lock(), threading.Lock()
         self._waiting = 0
@@ -104,8 +105,14 @@ class Engine:
         }
 
     def metrics(self, recipe: str) -> dict:
-        """What core.evaluate measured; {} where nothing was, or it cannot be read."""
-        return _read(self.root / recipe / "metrics.json", dict)
+        """What core.evaluate measured, read once; {} where nothing was, or it cannot be read."""
+        if recipe not in self._metrics:
+            self._metrics[recipe] = _read(self.root / recipe / "metrics.json", dict)
+        return self._metrics[recipe]
+
+    def measured(self, recipe: str, task: str, run: str) -> dict:
+        """What was measured along a run's training; {} where nothing was."""
+        return self.metrics(recipe).get("runs", {}).get(task, {}).get(run, {})
 
     # Recorded answers: given without the models, as long as the weights are those that were recorded.
 
@@ -208,6 +215,16 @@ class Engine:
             return value
         return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
+    def _runs(self, value: Any, recipe: str, task: str) -> list[str]:
+        """One to three different runs of a task that are here."""
+        here = self.runs(recipe, task)
+        if not isinstance(value, list) or not 1 <= len(value) <= 3:
+            raise RequestError(f"runs is {checks.shown(value)}; allowed: one to three of {', '.join(here)}.")
+        names = [checks.one_of("run", name, here) for name in value]
+        if len(set(names)) < len(names):
+            raise RequestError(f"runs is {checks.shown(value)}; allowed: one to three of {', '.join(here)}.")
+        return names
+
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:
         recipe = self._recipe(recipe)
         return (
@@ -259,9 +276,7 @@ class Engine:
         found = self.ask(recipe, "portrait", policy, digit, seed)
         look, (task, _, run) = self.look(policy), policy.rpartition("/")
         look["title"] = look["title"].rpartition(": ")[2] if task else look["title"]
-        measured = (
-            self.metrics(recipe).get("runs", {}).get(task, {}).get(run, {}).get("samples", {}).get("0.9")
-        )
+        measured = self.measured(recipe, task, run).get("samples", {}).get("0.9")
         path = {**found["trajectory"], **look}
         return {**found, **look, "policy": policy, "to90": (measured or {}).get("mean"), "trajectory": path}
 
@@ -385,10 +400,7 @@ class Engine:
         steps' samples.
         """
         recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
-        here = self.runs(recipe, task)
-        if not isinstance(names, list) or not 1 <= len(names) <= 3:
-            raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
-        names = [checks.one_of("run", name, here) for name in names]
+        names = self._runs(names, recipe, task)
         frames = {name: self.recorded(recipe).get(json.dumps(["frames", task, name]), {}) for name in names}
         curves = [_read(self.root / recipe / task / name / "curve.json", list) for name in names]
         points = []
@@ -419,7 +431,7 @@ class Engine:
         """What stays the same during a race."""
         racers = []
         for name in names:
-            says = self.metrics(recipe).get("runs", {}).get(task, {}).get(name, {}).get("says", "")
+            says = self.measured(recipe, task, name).get("says", "")
             racers.append(
                 {"title": TITLES.get(name, name), "colour": COLOURS.get(name, "#888888"), "says": says}
             )
@@ -447,10 +459,7 @@ class Engine:
     ) -> dict:
         """Start a race, or let it wait; returns its first news. None means what is usual."""
         recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
-        here = self.runs(recipe, task)
-        if not isinstance(names, list) or not 1 <= len(names) <= 3 or len(set(names)) < len(names):
-            raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
-        names = [checks.one_of("run", name, here) for name in names]
+        names = self._runs(names, recipe, task)
         models = self.models(recipe)
         from demo.settings import settings, wall
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from core import load_classifier, load_judge, load_policy
-from core.policies import Policy, gather
+from core.policies import Policy
 from core.recipes import RECIPES, STARTS
 from core.rewards import Rewards
 
@@ -105,7 +105,3 @@ class Models:
     def distributions(self, name: str, tokens: torch.Tensor, digit: int, temperature: float) -> torch.Tensor:
         """(B, T) tokens to the (B, T, V) log-probabilities a policy had for every token on the way."""
         return self.policy(name).log_probs(torch.full((len(tokens),), digit), tokens, temperature)
-
-    def log_likelihood(self, name: str, tokens: torch.Tensor, digit: int) -> torch.Tensor:
-        """(B, T) tokens to the (B,) log-probabilities of the whole samples at temperature 1."""
-        return gather(self.distributions(name, tokens, digit, 1.0), tokens).sum(1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import gradio as gr
 from gradio.components import Component
@@ -46,7 +46,7 @@ class Page:
 
         What is refused is said in ``notice``, and the rest stays as it was.
         """
-        listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers
+        listen = functools.partial(gr.on, triggers) if isinstance(triggers, list) else triggers
         return listen(
             fn=self.answering(show, len(outputs)),
             inputs=inputs,
@@ -62,13 +62,21 @@ class Page:
     def answering(self, show: Callable, count: int) -> Callable:
         """``show``, with the sentence of a refusal as one more output."""
 
-        def answer(*values, **given):
+        @functools.wraps(show)  # Gradio looks at the parameters: one may ask for the event itself
+        def answer(*values):
             try:
-                return [*show(*values, **given), ""]
+                return [*show(*values), ""]
             except RequestError as error:
                 return [*(gr.skip() for _ in range(count)), html.escape(str(error))]
 
         return answer
+
+    def next_seed(self, button: gr.Button, seed: Component, show: Callable, inputs: list, outputs: list):
+        """What a button does that draws new ones: the next seed, and what it draws."""
+        another = button.click(
+            lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
+        )
+        self.on(another.then, show, inputs, outputs)
 
     def policy(self, value: str, label: str = "Policy", none: bool = False) -> gr.Dropdown:
         """A dropdown of the recipe's policies, those that the visitor trained among them."""

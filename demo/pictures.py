@@ -52,11 +52,3 @@ def whole_bytes(values: torch.Tensor) -> str:
 
 def rounded(values: torch.Tensor, places: int = 4) -> list[float]:
     return [round(value, places) for value in values.flatten().tolist()]
-
-
-def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share of successes (Wilson 1927), honest at 0 and at 1 too."""
-    share, weight = right / count, z * z / count
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + weight)
-    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)

@@ -31,6 +31,7 @@ TABS = {  # a new tab is one file and one line here
     "complete": ("Complete", complete.build),
     "results": ("Results", results.build),
 }
+ONE_DIGIT, ENDS = [7], ["reinforce", "grpo"]  # what /train does where nothing is said
 ENDPOINTS = ("generate", "compare", "score", "complete", "group")
 GREEN = gr.themes.Color(  # Okabe and Ito's, GRPO's own colour, from light to dark
     "#e6f6f1",
@@ -198,8 +199,8 @@ def endpoints(engine: Engine) -> None:
 
     def train(
         task: str = "steer",
-        digits: list = [7],  # noqa: B006 - gradio reads the default and never changes it
-        runs: list = ["reinforce", "grpo"],  # noqa: B006
+        digits: list = ONE_DIGIT,
+        runs: list = ENDS,
         seed: int = 0,
         recipe: str = "pixels-8x8",
     ) -> dict:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core import checkpoints, figures
+from core import checkpoints, figures, metrics
 from core.data import resize
 from core.recipes import RECIPES
 from demo import answers, checks, drawing, pictures, record, training
@@ -57,11 +57,11 @@ def test_wilson_intervals_hold_the_truth_as_often_as_they_say():
     count, truth = 200, 0.97
     covered = 0.0
     for right in range(count + 1):
-        low, high = pictures.wilson(right, count)
+        low, high = metrics.wilson(right, count)
         if low <= truth <= high:
             covered += math.comb(count, right) * truth**right * (1 - truth) ** (count - right)
     assert 0.92 < covered < 0.98
-    assert pictures.wilson(0, 10)[0] == 0 and pictures.wilson(10, 10)[1] == 1
+    assert metrics.wilson(0, 10)[0] == 0 and metrics.wilson(10, 10)[1] == 1
 
 
 def test_near_twins_are_those_that_share_nearly_all_their_ink():
@@ -110,7 +110,7 @@ def portrait(right, kl, twins):
     return {
         "right": right,
         "count": 100,
-        "interval": pictures.wilson(right, 100),
+        "interval": metrics.wilson(right, 100),
         "kl": kl,
         "wall": {"twins": list(range(twins))},
     }
@@ -347,9 +347,9 @@ def test_every_policy_has_a_title_and_a_run_its_colour_of_the_figures(engine, re
 
 
 def test_the_ladder_shows_what_was_measured(engine):
-    metrics = engine.metrics("pixels-8x8")
-    rows = {row["run"]: row for row in ladder(metrics, "steer")}
-    measured = {row["name"]: row["values"] for row in metrics["rows"]}
+    report = engine.metrics("pixels-8x8")
+    rows = {row["run"]: row for row in ladder(report, "steer")}
+    measured = {row["name"]: row["values"] for row in report["rows"]}
     for run in RECIPES["pixels-8x8"].tasks["steer"]:
         assert rows[run]["success"] == measured[f"steer: {run}"]["success"]["mean"]
     assert f"{100 * rows['grpo']['success']:.1f} %" in headline(list(rows.values()))

@@ -1,6 +1,6 @@
 // A small chart as SVG: curves, or dots with names. Axes never move by themselves: the value says how far
 // they go.
-grpo.plot = (home, { series, x, y, bands = [], at = null }) => {
+grpo.plot = (home, { series, x, y }) => {
   const [W, H, L, R, T, B] = [640, 340, 64, 18, 30, 46];
   const svg = (tag, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -28,12 +28,6 @@ grpo.plot = (home, { series, x, y, bands = [], at = null }) => {
     { x: px(v), y: H - B + 22, "text-anchor": "middle" }, word(v, x.max, x.percent)));
   chart.append(svg("text", { x: (L + W) / 2, y: H - 4, "text-anchor": "middle", class: "axis" }, x.label),
     svg("text", { x: 4, y: 18, class: "axis" }, y.label));
-  if (at !== null) chart.append(svg("line", { x1: px(at), x2: px(at), y1: T, y2: H - B, class: "now" }));
-  for (const band of bands) {
-    const edge = band.low.map((p, i) => `${i ? "L" : "M"}${px(p[0])} ${py(p[1])}`).join("")
-      + band.high.slice().reverse().map((p) => `L${px(p[0])} ${py(p[1])}`).join("");
-    chart.append(svg("path", { d: `${edge}Z`, fill: band.colour, opacity: 0.18 }));
-  }
   for (const one of series) {
     if (!one.points.length) continue;
     const line = one.points.map((p, i) =>
@@ -44,7 +38,7 @@ grpo.plot = (home, { series, x, y, bands = [], at = null }) => {
     chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: 6, fill: one.colour }));
     if (one.points.length === 1) {
       const right = px(last[0]) > W * 0.66;
-      chart.append(svg("text", { x: px(last[0]) + (right ? -12 : 12), y: py(last[1]) + (one.down || 6),
+      chart.append(svg("text", { x: px(last[0]) + (right ? -12 : 12), y: py(last[1]) + 6,
         "text-anchor": right ? "end" : "start" }, one.name));
     }
   }

@@ -72,9 +72,6 @@ def build(page: Page) -> View:
 
     inputs = [page.recipe, page.digit, task, other, seed]
     page.on([task.input, other.input, seed.submit, seed.blur], show, inputs, [verdict, *outputs])
-    another = draw.click(
-        lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
-    )
-    page.on(another.then, show, inputs, [verdict, *outputs])
+    page.next_seed(draw, seed, show, inputs, [verdict, *outputs])
     page.linked |= {"task": task}
     return View(show, inputs, [verdict, *outputs])

@@ -49,7 +49,6 @@ def build(page: Page) -> View:
     pad_of = "document.querySelector('#complete-pad .pad')"
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
     gr.on([rows.change, rows.input, page.recipe.change], None, [rows, page.recipe], None, js=keep)
-    another = draw.click(lambda seed: seed + 1, seed, seed, api_visibility="private", queue=False)
-    page.on(another.then, show, inputs, outputs)
+    page.next_seed(draw, seed, show, inputs, outputs)
     page.linked |= {"rows": rows}
     return View(show, inputs, outputs)

@@ -58,10 +58,7 @@ def build(page: Page) -> View:
     inputs = [page.recipe, page.digit, policy, temperature, seed]
     outputs = [samples, drawing, summary]
     page.on([policy.input, temperature.release, seed.submit, seed.blur], show, inputs, outputs)
-    another = draw.click(
-        lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
-    )
-    page.on(another.then, show, inputs, outputs)
+    page.next_seed(draw, seed, show, inputs, outputs)
     page.on(samples.select, choose, inputs, [drawing])
     page.linked |= {"policy": policy, "temperature": temperature, "seed": seed}
     return View(show, inputs, outputs)

@@ -109,12 +109,19 @@ def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, add
     ready(page, "generate")
     page.locator("#digit label").nth(3).click()
     says(page, "#generate-summary", "draws 3")
+    sheet = "getComputedStyle(document.querySelector('#generate-samples .grid')).getPropertyValue('--sheet')"
+    first = page.evaluate(sheet)
     page.locator("#generate").get_by_role("button", name="Draw new ones").click()
     page.wait_for_function("location.search.includes('seed=1')")
-    page.wait_for_timeout(600)
+    page.wait_for_function(f"{sheet} !== {first!r}")
+    page.locator("#generate-player input").fill("64")
+    canvas = "document.querySelector('#generate-player canvas').toDataURL()"
+    before = page.evaluate(canvas)
     page.locator("#generate-samples .cell").nth(5).click()
+    page.wait_for_function("Number(document.querySelector('#generate-player input').value) < 64")
+    page.locator("#generate-player input").fill("64")
+    assert page.evaluate(canvas) != before
     assert page.locator("#generate-samples .cell").nth(5).get_attribute("aria-pressed") == "true"
-    sheet = "getComputedStyle(document.querySelector('#generate-samples .grid')).getPropertyValue('--sheet')"
     shown = page.evaluate(sheet)
     again = visit(page.url.removeprefix(address + "/"))
     says(again, "#generate-summary", "draws 3")
