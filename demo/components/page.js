@@ -115,17 +115,21 @@ window.grpo = (() => {
   }
   addEventListener("keydown", key, true);
 
-  // The live run that this page follows. A page that is closed says so, and the run ends; one that lost
-  // its connection keeps it:
-  // Gradio then loads the page anew, which takes the run up where it was.
+  // The live run that this page follows. A page that is closed says so, and the run ends. One that is loaded
+  // anew takes it up where it was: so does Gradio with a page that lost its connection.
   const run = { key: sessionStorage.getItem("run") || "", seen: 0, over: true, heard: 0,
     news(key, seen, over) {
     Object.assign(run, { key, seen, over, heard: performance.now() });
     sessionStorage.setItem("run", over ? "" : key);
     document.querySelector("#chip .chip").textContent = over ? "" : "training";
   } };
+  let reloading = false;
+  window.navigation?.addEventListener("navigate", (event) => {
+    reloading = event.navigationType === "reload";
+  });
   addEventListener("pagehide", () => {
-    if (run.over || performance.now() - run.heard > 3000) return;
+    const lost = performance.now() - run.heard > 3000; // where a browser cannot tell a reload
+    if (run.over || (window.navigation ? reloading : lost)) return;
     const body = new Blob([JSON.stringify({ data: [run.key] })], { type: "application/json" });
     navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
   });

@@ -114,6 +114,7 @@ def build(page: Page) -> View:
             js=f"() => grpo.turn({by}, {len(STEPS)})",
             api_visibility="private",
             show_progress="hidden",
+            trigger_mode="multiple",
             queue=False,
         )
     for i, step in enumerate(chosen):
