@@ -29,9 +29,9 @@ from demo.settings import USUAL
 
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
-# Near-twins differ in less than this share of their ink. Of a hundred real digits, none has one but for the
-# ones, of which a third do at 8x8.
-TWIN = 0.075
+# Near-twins differ in less than this share of their ink, by picture size: a stroke that is moved by a pixel
+# changes more of a fine picture. Of a hundred real digits at most three have one, but for the ones.
+TWIN = {8: 0.075, 28: 0.14}
 GROUP = 16
 FOOL_STEPS = 60
 
@@ -114,7 +114,7 @@ def twins(images: torch.Tensor) -> list[int]:
     ink = flat.sum(1)
     apart = torch.cdist(flat, flat, p=1) / (ink[:, None] + ink).clamp(min=1e-6)
     apart.fill_diagonal_(torch.inf)
-    return (apart.min(1).values < TWIN).nonzero().flatten().tolist()
+    return (apart.min(1).values < TWIN[images.shape[-1]]).nonzero().flatten().tolist()
 
 
 def portrait(models: Models, name: str, digit: int, seed: int) -> dict:

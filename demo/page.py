@@ -92,8 +92,12 @@ class Page:
 
     def task(self) -> gr.Dropdown:
         """A dropdown of the tasks, by what their start knows."""
-        tasks = [("steer: knows no labels", "steer"), ("refine: knows its labels", "refine")]
-        return gr.Dropdown(tasks, value="steer", label="The start", min_width=180)
+        tasks = [("steer: no labels", "steer"), ("refine: with labels", "refine")]
+        return gr.Dropdown(tasks, value="steer", label="The start", min_width=150, elem_classes="task")
+
+    def seed(self, label: str = "Seed") -> gr.Number:
+        """The number that decides which samples are drawn."""
+        return gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
 
     def choices(self, recipe: str, own: list, none: bool) -> list[tuple[str, str]]:
         return [("none", "")] * none + self.engine.policies(recipe, own)

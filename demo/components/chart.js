@@ -1,7 +1,13 @@
 // A small chart as SVG: curves, or dots with names. Axes never move by themselves: the value says how far
-// they go.
-grpo.plot = (home, { series, x, y }) => {
-  const [W, H, L, R, T, B] = [640, 340, 64, 18, 30, 46];
+// they go. It fills its box, in the page's own type size.
+grpo.plot = (home, value) => {
+  if (!home.plotted) new ResizeObserver(() => grpo.plot(home, home.plotted)).observe(home);
+  home.plotted = value;
+  const { series, x, y } = value;
+  const em = parseFloat(getComputedStyle(home).fontSize);
+  const [W, H] = [home.clientWidth, home.clientHeight];
+  const [L, R, T, B] = [3.6, 1.2, 2.1, 2.6].map((size) => size * em);
+  if (!W || !H) return; // in a tab that is not open
   const svg = (tag, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -22,12 +28,12 @@ grpo.plot = (home, { series, x, y }) => {
     "aria-label": `${y.label} over ${x.label}` });
   for (const v of ticks(y.max)) {
     chart.append(svg("line", { x1: L, x2: W - R, y1: py(v), y2: py(v), class: "rule" }),
-      svg("text", { x: L - 8, y: py(v) + 6, "text-anchor": "end" }, word(v, y.max, y.percent)));
+      svg("text", { x: L - em / 2, y: py(v) + em / 3, "text-anchor": "end" }, word(v, y.max, y.percent)));
   }
   for (const v of ticks(x.max)) chart.append(svg("text",
-    { x: px(v), y: H - B + 22, "text-anchor": "middle" }, word(v, x.max, x.percent)));
-  chart.append(svg("text", { x: (L + W) / 2, y: H - 4, "text-anchor": "middle", class: "axis" }, x.label),
-    svg("text", { x: 4, y: 18, class: "axis" }, y.label));
+    { x: px(v), y: H - B + 1.2 * em, "text-anchor": "middle" }, word(v, x.max, x.percent)));
+  chart.append(svg("text", { x: (L + W) / 2, y: H - em / 4, "text-anchor": "middle" }, x.label),
+    svg("text", { x: 2, y: em }, y.label));
   for (const one of series) {
     if (!one.points.length) continue;
     const line = one.points.map((p, i) =>
@@ -35,10 +41,10 @@ grpo.plot = (home, { series, x, y }) => {
     if (one.points.length > 1) chart.append(svg("path",
       { d: line, stroke: one.colour, "stroke-dasharray": one.dash || "none", class: "curve" }));
     const last = one.points[one.points.length - 1];
-    chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: 6, fill: one.colour }));
+    chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: em / 3, fill: one.colour }));
     if (one.points.length === 1) {
       const right = px(last[0]) > W * 0.66;
-      chart.append(svg("text", { x: px(last[0]) + (right ? -12 : 12), y: py(last[1]) + 6,
+      chart.append(svg("text", { x: px(last[0]) + (right ? -1 : 1) * em * 0.6, y: py(last[1]) + em / 3,
         "text-anchor": right ? "end" : "start" }, one.name));
     }
   }

@@ -70,11 +70,11 @@ grpo.race = (element, props, watch) => {
     const left = Math.max(0, points.length - 1);
     Object.assign(scrub, { max: left, value: at });
     const samples = point.samples.toLocaleString("en");
-    step.textContent = `step ${point.step} of ${now.steps} · ${samples} samples each`;
+    step.textContent = `step ${point.step + 1} of ${now.steps} · ${samples} samples each`;
     parts.forEach((part, i) => {
       const { success, kl } = point.racers[i];
       part.share.textContent = percent(success);
-      part.kl.textContent = ` right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`;
+      part.kl.textContent = `right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`;
       const drawn = frame(i, at);
       if (drawn && part.drawn !== drawn) {
         part.drawn = drawn;
@@ -90,7 +90,7 @@ grpo.race = (element, props, watch) => {
     const most = Math.max(1, ...points.flatMap((p) => p.racers.map((r) => r.kl)));
     grpo.plot(kl, { series: parts.map((_, i) => line(i, "kl")), x,
       y: { label: "KL: nats moved from the start",
-        max: [1, 10, 50, 100, 500].find((k) => k >= most) || most } });
+        max: [1, 10, 50, 100, 200, 500].find((k) => k >= most) || most } });
   }
 
   // what was recorded and asked for last: asking again does not bring it back over a live run

@@ -20,18 +20,19 @@ def build(page: Page) -> View:
                 with gr.Row(elem_classes="small"):
                     drawing = player(f"compare-player-{i}", small=True)
                     maps = words(style="maps")
-                figures = words(style="figures")
+                    success = words(style="success")
+                more = words(style="label lines")
                 wall = sample_grid(f"compare-wall-{i}")
             columns.append(column)
-            outputs += [column, title, drawing, maps, figures, wall]
+            outputs += [column, title, drawing, maps, success, more, wall]
     with gr.Row(elem_classes="transport"):
         task = page.task()
         other = page.policy("", "One more policy", none=True)
-        seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+        seed = page.seed()
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
     page.caption(
-        "100 samples each. A cross: the judge reads another digit. A dot: a near-twin of another of the "
-        "hundred. It opens where there is a difference: task and digit are chosen to show one."
+        "100 samples each, of a task and digit chosen to show a difference. Cross: the judge reads another "
+        "digit. Dot: a near-twin."
     )
     with gr.Accordion("Why?", open=False, elem_classes="more"):
         formula(
@@ -51,24 +52,24 @@ def build(page: Page) -> View:
             path = {**one["trajectory"], "colour": one["colour"]}
             low, high = (round(100 * end) for end in one["interval"])
             twins = len(one["wall"]["twins"])
-            more = [f"{twins} near-twins"]
+            lines = [f"{twins} near-twins"]
             if one["policy"].count("/"):
-                more = [f"moved {one['kl']:.1f} nats from its start", *more]
+                lines = [f"{lines[0]}, moved {one['kl']:.1f} nats"]
             if one["to90"]:
-                more = [*more, f"90 % right after {one['to90']:,.0f} samples"]
+                lines = [*lines, f"90 % right after {one['to90']:,.0f} samples"]
             values += [
                 gr.Column(visible=True),
                 f"<span style='border-color:{one['colour']}'>{one['title']}</span>",
                 path,
                 f"<img src='{one['mean']}' alt='mean picture'><img src='{one['map']}' alt='where the "
                 f"policy changed'>",
-                f"<b>{one['right']} %</b> right ({low} to {high})"
-                f"<span class='track'><i style='width:{one['right']}%;background:{one['colour']}'></i></span>"
-                + "; ".join(more),
+                f"<b>{one['right']} %</b><br>right ({low}–{high})<span class='track'>"
+                f"<i style='width:{one['right']}%;background:{one['colour']}'></i></span>",
+                "<br>".join(lines),
                 {**one["wall"], "says": f"{one['right']} of 100 right, {twins} near-twins"},
             ]
         rest = MOST - len(found["policies"])
-        return values + [gr.Column(visible=False), *[gr.skip()] * 5] * rest
+        return values + [gr.Column(visible=False), *[gr.skip()] * 6] * rest
 
     inputs = [page.recipe, page.digit, task, other, seed]
     page.on([task.input, other.input, seed.submit, seed.blur], show, inputs, [verdict, *outputs])

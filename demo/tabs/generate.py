@@ -28,7 +28,7 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport"):
         policy = page.policy("steer/grpo")
         temperature = gr.Slider(0.25, 2, 1, step=0.05, label="Temperature", buttons=[], min_width=150)
-        seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+        seed = page.seed()
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
     page.caption(
         "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "

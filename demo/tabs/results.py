@@ -47,9 +47,8 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport wide"):
         task = page.task()
     page.caption(
-        "Read from metrics.json, which python -m core.evaluate wrote: samples at temperature 1, means and 95 "
-        "% intervals over seeds where there are several. Success: by a judge that no policy was trained "
-        "against."
+        "Measured by python -m core.evaluate at temperature 1, with 95 % intervals over seeds. Success: by a "
+        "judge that never pays."
     )
 
     def show(recipe, task):
@@ -114,8 +113,11 @@ def headline(rows: list[dict]) -> str:
     if "grpo" not in by_run or "reinforce" not in by_run:
         return "Not every run is measured yet."
     grpo, other = by_run["grpo"], by_run["reinforce"]
-    words = "{success:.1%}</b> right at {kl:.1f} nats, coverage {coverage:.2f}. "
-    return f"GRPO: <b>{words.format_map(grpo)}REINFORCE: <b>{words.format_map(other)}".replace("%", " %")
+    return "<br>".join(
+        f"{row['title']}: <b class='run' style='border-color:{row['colour']}'>{row['success']:.1%}</b>"
+        f" right at {row['kl']:.1f} nats, coverage {row['coverage']:.2f}.".replace("%</b>", " %</b>")
+        for row in (grpo, other)
+    )
 
 
 def render(rows: list[dict]) -> str:

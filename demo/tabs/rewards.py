@@ -38,10 +38,10 @@ def build(page: Page) -> View:
         what = gr.Dropdown(WHAT, value="mine", label="What is graded", min_width=150)
         centre = gr.Checkbox(True, label="centred as MNIST is", min_width=150)
         task = page.task()
-        seed = gr.Number(0, label="Group", precision=0, min_width=70)
+        seed = page.seed("Group")
     page.caption(
-        "The reward is the classifier's confidence in the digit asked for. The judge never pays: it only "
-        "watches, and shows where a reward is believed for a picture that is none."
+        "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it shows "
+        "where the classifier is fooled."
     )
     with gr.Accordion("Why?", open=False, elem_classes="more"):
         formula(

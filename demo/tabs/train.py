@@ -32,8 +32,8 @@ def build(page: Page) -> View:
         pause = gr.Button("Pause", interactive=False, min_width=90)
         stop = gr.Button("Stop", interactive=False, elem_id="train-stop", min_width=90)
     page.caption(
-        "Same start, same random numbers, same number of samples each. Raw rewards, no baseline and no KL "
-        "for REINFORCE: as in the course guide. A cross: the judge, which never pays, reads another digit."
+        "Same start, same random numbers, same number of samples. REINFORCE is the course guide's. Cross: "
+        "the judge reads another digit."
     )
     with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
         steps = gr.Number(None, label="Steps (empty: as usual)", minimum=1, maximum=300, precision=0)

@@ -28,6 +28,21 @@ SMALLEST = """[...document.querySelectorAll('.tabitem *, #tabs button')]
         && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
     .map((one) => [parseFloat(getComputedStyle(one).fontSize) * 1080 / innerHeight, one.innerText])
     .sort((a, b) => a[0] - b[0])[0]"""
+# Text and pictures of which a part is hidden by the edge of a box around them.
+CUT = """[...document.querySelectorAll('.tabitem *')].filter((one) => {
+    const says = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!one.offsetParent || one.closest('svg, .katex')) return false;
+    if (!says && !one.matches('canvas, img, .cell')) return false;
+    if (one.matches('.caption')) return one.scrollWidth > one.clientWidth;
+    const at = one.getBoundingClientRect();
+    for (let box = one.parentElement; box !== document.body; box = box.parentElement) {
+        const { position, overflowX, overflowY } = getComputedStyle(box);
+        if (position === 'fixed') return false;
+        const edge = box.getBoundingClientRect();
+        if (overflowX !== 'visible' && (at.right > edge.right + 2 || at.left < edge.left - 2)) return true;
+        if (overflowY !== 'visible' && (at.bottom > edge.bottom + 2 || at.top < edge.top - 2)) return true;
+    }
+}).map((one) => one.innerText || one.className)"""
 tabs = pytest.mark.parametrize("tab", MARKS)
 
 
@@ -62,6 +77,7 @@ def test_presenter_mode_is_a_slide_that_does_not_scroll(visit, tab, size):
     page.wait_for_timeout(200)
     assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, size[0]]
     assert page.evaluate(BELOW) == []
+    assert page.evaluate(CUT) == []
     smallest = page.evaluate(SMALLEST)
     assert smallest[0] >= 20, smallest
 
