@@ -13,6 +13,7 @@ For reading in one evening, in this order; the first three lines are the lesson,
     metrics, bestofn, yardstick            what is measured, and how
     evaluate, report, figures              tables and pictures of it
     checkpoints, place, stages, train      weights on disk, and the command line
+    hub, cards                             checkpoints and the demo on the Hugging Face Hub
 """
 
 from core.checkpoints import CheckpointError, load_classifier, load_judge, load_policy

@@ -19,7 +19,6 @@ from torch import nn
 from core.classifiers import Classifier, DigitClassifier, Judge
 from core.lstm import LSTMPolicy
 from core.policies import Policy
-from core.recipes import RECIPES
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy
 from core.vqvae import PatchTokenizer
@@ -159,25 +158,25 @@ def read_config(folder: str | Path) -> dict:
 
 
 def locate(name: str | Path, root: Path = ROOT) -> Path:
-    """The folder of a checkpoint: a name below ``root`` ("pixels-8x8/refine/grpo"), a folder, or a Hub id."""
-    name = str(name)
-    if not name or "\0" in name:
-        raise CheckpointError(f"{name!r} is no name of a checkpoint.")
+    """The folder of a checkpoint: a name below ``root`` ("pixels-8x8/refine/grpo"), a folder, or a name on
+    the Hub ("OWNER/NAME/pixels-8x8/refine/grpo").
+
+    A name that can only be local is never asked of the Hub, where anybody may have taken it.
+    """
+    if not str(name) or "\0" in str(name):
+        raise CheckpointError(f"{str(name)!r} is no name of a checkpoint.")
     inside = (root / name).resolve()
     if inside.is_relative_to(root.resolve()) and exists(inside):
         return inside
     if Path(name).is_dir():
         return Path(name)
-    first = name.split("/")[0]  # a recipe is never asked of the Hub, where anybody may have taken its name
-    if name.count("/") != 1 or first in RECIPES or (root / first).is_dir():
-        known = f"{root} ({', '.join(available(root)) or 'none'})"
-        raise CheckpointError(f"no checkpoint {name!r}: neither a folder nor one of those in {known}.")
-    from huggingface_hub import snapshot_download  # late: it is slow to import, and few need it
+    from core import hub  # late: its client is slow to import, and few need it
 
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # the client raises many kinds, from bad names to no network
-        raise CheckpointError(f"no checkpoint {name!r} here, and the Hub gave none: {error}") from error
+    local = isinstance(name, Path) or not hub.is_name(name)
+    if local or any((folder / name.split("/")[0]).is_dir() for folder in (root, Path())):
+        known = f"{root} ({', '.join(available(root)) or 'none'})"
+        raise CheckpointError(f"no checkpoint '{name}': neither a folder nor one of those in {known}.")
+    return hub.fetch(name)
 
 
 def available(root: Path = ROOT) -> list[str]:
@@ -186,23 +185,29 @@ def available(root: Path = ROOT) -> list[str]:
 
 
 def load_policy(name: str | Path, root: Path = ROOT) -> Policy:
-    """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by a Hub repo id."""
+    """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by its name on the Hub:
+    "OWNER/NAME/RECIPE/steer/grpo", or "OWNER/NAME" for the one at the top.
+    """
     return load(locate(name, root), POLICIES)
 
 
 def load_tokenizer(recipe: str | Path, root: Path = ROOT) -> PatchTokenizer:
     """The trained tokenizer of a recipe whose tokens are patches; its policies carry a copy."""
-    return load(locate(f"{recipe}/tokenizer", root), ("tokenizer",))
+    return load(_part(recipe, "tokenizer", root), ("tokenizer",))
 
 
 def load_classifier(recipe: str | Path, root: Path = ROOT) -> Classifier:
-    """The classifier that pays the reward of a recipe."""
-    return load(locate(f"{recipe}/classifier", root), ("classifier",))
+    """The classifier that pays the reward of a recipe ("RECIPE", "OWNER/NAME/RECIPE")."""
+    return load(_part(recipe, "classifier", root), ("classifier",))
 
 
 def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
-    """The judge that measures success in a recipe."""
-    return load(locate(f"{recipe}/judge", root), ("judge",))
+    """The judge that measures success in a recipe ("RECIPE", "OWNER/NAME/RECIPE")."""
+    return load(_part(recipe, "judge", root), ("judge",))
+
+
+def _part(recipe: str | Path, part: str, root: Path) -> Path:
+    return locate(recipe / part if isinstance(recipe, Path) else f"{recipe}/{part}", root)
 
 
 def write_json(path: Path, value, indent: int | None = None) -> None:

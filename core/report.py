@@ -1,4 +1,7 @@
-"""metrics.json: what was measured of a recipe, and the tables that are printed from it."""
+"""metrics.json: what was measured of a recipe, and the tables that are printed from it.
+
+``python -m core.report`` writes them into docs/results.md and the model card.
+"""
 
 from __future__ import annotations
 
@@ -165,12 +168,15 @@ def text(report: dict) -> str:
 
 
 def main() -> None:
-    """Write docs/results.md from every metrics.json that ships."""
+    """Write docs/results.md and checkpoints/README.md, the model card, from every metrics.json that ships."""
+    from core import cards  # late: it reads this module's tables
+
     parts = ["# Results", ABOUT]
     for path in sorted(checkpoints.ROOT.glob("*/metrics.json")):
         parts.append(text(json.loads(path.read_text(encoding="utf-8"))))
     path = checkpoints.ROOT.parent / "docs" / "results.md"
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (checkpoints.ROOT / "README.md").write_text(cards.model(), encoding="utf-8")
 
 
 if __name__ == "__main__":
