@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ from core.policies import gather
 from core.recipes import RECIPES
 from core.rewards import TERMS
 from core.rl import train
-from demo import drawing, pictures
+from demo import drawing, pictures, stepping
 from demo.models import Models, Samples
 from demo.settings import USUAL
 
@@ -33,6 +34,7 @@ WALL = 100  # samples of a policy in Compare
 # changes more of a fine picture. Of a hundred real digits at most three have one, but for the ones.
 TWIN = {8: 0.075, 28: 0.14}
 GROUP = 16
+SPREAD = 1024  # samples from which it is measured how much a group's mean varies
 FOOL_STEPS = 60
 
 
@@ -176,6 +178,62 @@ def lesson(models: Models, digit: int) -> dict:
         now = gather(scores, samples.tokens).sum(1)
     changed = now - samples.log_probs.sum(1)
     return {**group(models, "steer", digit, seed), "changed": pictures.rounded(changed, 2)}
+
+
+def one_step(models: Models, digit: int, group: int, updates: int, fresh: bool, sample: int | None) -> dict:
+    """A group in One step, and token by token one sample of it, before the update that it taught or after.
+
+    Args:
+        updates: taken so far.
+        fresh: the group that the next update will draw; otherwise the one that the last update drew.
+        sample: None is the one with the largest advantage.
+
+    Returns:
+        as ``grid``, the "weights" that each algorithm gives the samples, how many nats likelier each was
+        "changed", and of one "sample" for each token what it has in "tokens" (log-probabilities "before" and
+        "after", "ratio", "advantage", "surrogate", "clipped", "kl").
+    """
+    walk = stepping.walk(models, digit, group)
+    while walk.updates < updates:
+        walk.update()
+    at = updates if fresh else updates - 1
+    found = walk.groups[at]
+    before, now = found.before, found.before if fresh else found.after
+    sample = int(found.weights["grpo"].argmax()) if sample is None else sample
+    changed = now.log_probs - before.log_probs
+    rewards = found.samples.rewards
+    parts = {"before": before.log_probs, "after": now.log_probs, "ratio": now.ratio, "kl": now.kl}
+    parts |= {"advantage": found.advantages, "surrogate": now.surrogate}
+    return {
+        **grid(found.samples, digit, min(8, math.isqrt(group))),
+        "updates": updates,
+        "fresh": fresh,
+        "at": at,
+        "start_right": int((walk.groups[0].samples.reads == digit).sum()),
+        "mean": round(rewards.mean().item(), 4),
+        "std": round(rewards.std(correction=0).item(), 4),
+        "weights": {name: pictures.rounded(weight) for name, weight in found.weights.items()},
+        "changed": pictures.rounded(changed.sum(1), 3),
+        "kl": [round(one.kl.sum(1).mean().item(), 4) for one in (before, now)],
+        "beta": walk.config.beta,
+        "clip": [1 - stepping.ALGORITHM.low, 1 + stepping.ALGORITHM.high],
+        "sample": sample,
+        "picture": pictures.sheet(found.samples.images[sample : sample + 1], 1),
+        "values": found.samples.tokens[sample].tolist(),
+        "tokens": {
+            **{name: pictures.rounded(part[sample], 5) for name, part in parts.items()},
+            "clipped": now.clipped[sample].tolist(),
+        },
+    }
+
+
+def spread(models: Models, digit: int) -> dict[str, float]:
+    """How much the mean reward of the start's groups varies: its standard deviation, by their size."""
+    labels = torch.full((SPREAD,), digit)
+    rollout = models.policy("unlabelled").sample(labels, 1.0, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        rewards = models.classifier(models.tokenizer.decode(rollout.tokens)).softmax(1)[:, digit]
+    return {str(size): round(rewards.view(-1, size).mean(1).std().item(), 4) for size in (4, 16, 64)}
 
 
 def score(models: Models, rows: list[list[float]], digit: int, task: str, centre: bool) -> dict:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from demo import checks
+from demo import checks, sources
 from demo.checks import RequestError
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # not core's: that would import torch
@@ -44,6 +44,8 @@ COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, ev
     "unlabelled": "#5B7083",
     "labelled": "#5B7083",
 }
+GROUPS = (4, 16, 64)  # samples of a group in One step
+UPDATES = 40  # the most that are taken there: the learning rate is then zero
 WAITING = 16  # questions that may wait for the models; more are refused
 
 
@@ -135,7 +137,7 @@ class Engine:
         """The recorded answer to a checked question, or a fresh one from the function of that name in
         answers.py.
         """
-        key = f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
+        key = self._key(call, asked)
         if key in self.recorded(recipe):
             return self.recorded(recipe)[key]
         with self.turn():
@@ -146,6 +148,9 @@ class Engine:
         if self.recording is not None:
             self.recording[key] = found
         return found
+
+    def _key(self, call: str, asked: tuple) -> str:
+        return f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
     def models(self, recipe: str):
         """The models of a recipe. The first call imports torch."""
@@ -367,6 +372,61 @@ class Engine:
     def lesson(self, digit: int, recipe: str) -> dict:
         """The group that the story tells of, and what one real step on it changed."""
         return self.ask(self._recipe(recipe), "lesson", checks.digit(digit))
+
+    def one_step(
+        self,
+        digit: int = 7,
+        group: int = 16,
+        updates: int = 0,
+        fresh: bool = True,
+        sample: int | None = None,
+        recipe: Recipe = "pixels-8x8",
+    ) -> dict:
+        """GRPO one update at a time, from the start that knows no labels: a group, and what it taught.
+
+        Args:
+            digit, recipe: as for generate.
+            group: 4, 16 or 64 samples.
+            updates: how many were taken, 0 to 40; the same number gives the same group.
+            fresh: the group that the next update will learn from; otherwise the one that the last update
+                learned from, and what it changed.
+            sample: whose tokens are shown, from 0; None is the one with the largest advantage.
+
+        Returns:
+            as generate; the "weights" that each algorithm gives the samples; how many nats likelier each
+            became, in "changed"; the "kl" to the start before and after; and of the "tokens" of one "sample"
+            the log-probabilities "before" and "after", "ratio", "advantage", "surrogate", "clipped" and "kl".
+        """
+        recipe, digit = self._recipe(recipe), checks.digit(digit)
+        if checks.whole("group", group, 4, 64) not in GROUPS:
+            raise RequestError(f"group is {group}; allowed: 4, 16 or 64.")
+        group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
+        sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
+        asked = (digit, group, updates, bool(fresh) or updates == 0, sample)
+        if self._key("one_step", asked) not in self.recorded(recipe):
+            self._walk(recipe, digit, group, updates)
+        return self.ask(recipe, "one_step", *asked)
+
+    def _walk(self, recipe: str, digit: int, group: int, updates: int) -> None:
+        """Take the updates of One step that nobody took yet; between two of them others get their turn."""
+        models = self.models(recipe)
+        from demo import stepping
+
+        with self.turn():
+            walk = stepping.walk(models, digit, group)
+        while walk.updates < updates:
+            with self.turn():
+                if walk.updates < updates:  # another visitor may have taken it
+                    walk.update()
+
+    def spread(self, digit: int, recipe: str) -> dict:
+        """How much the mean of a group varies, by its size."""
+        return self.ask(self._recipe(recipe), "spread", checks.digit(digit))
+
+    @cached_property
+    def sources(self) -> dict[str, dict]:
+        """The lines of core/ that compute what One step shows, see demo/sources.py."""
+        return sources.find_all()
 
     def complete(
         self,

@@ -37,6 +37,7 @@ class Models:
         self.loaded: dict[str, object] = {}
         self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
         self.rollouts: OrderedDict[tuple, Samples] = OrderedDict()
+        self.walks: OrderedDict[tuple, object] = OrderedDict()  # trainings of One step, see demo/stepping.py
 
     def _once(self, name: str, make):
         with self.lock:

@@ -107,6 +107,33 @@ class Page:
         words(text, "caption")
 
 
+def guess(name: str) -> tuple[gr.HTML, gr.Radio, gr.HTML]:
+    """A question to guess at before its answer is measured: its words, what can be clicked, the answer.
+
+    It stands in nobody's way: the key G hides all of them.
+    """
+    with gr.Column(elem_classes="guess", elem_id=name):
+        question = words(style="question")
+        choice = gr.Radio([], label="Your guess", show_label=False, container=False)
+        answer = words(style="answer")
+    return question, choice, answer
+
+
+def lettered(advantages: list[float]) -> dict[int, str]:
+    """Four samples of a group to guess about, its three best and its worst, with a letter each."""
+    order = sorted(range(len(advantages)), key=lambda i: advantages[i])
+    return dict(zip(sorted([order[0], *order[-3:]]), "ABCD", strict=True))
+
+
+def signed(value: float, places: int = 2) -> str:
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
+def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list[str]:
+    """What stands under the samples of a group: a number, after the letter of those that have one."""
+    return [f"{letters.get(i, '')} {signed(value, places)}".strip() for i, value in enumerate(values)]
+
+
 def formula(text: str) -> gr.Markdown:
     """Markdown with formulas between dollar signs."""
     return gr.Markdown(text, latex_delimiters=LATEX)

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 
-from demo.engine import STARTS, Engine
+from demo.engine import GROUPS, STARTS, Engine
 
 
 def _seven() -> str:
@@ -40,6 +40,9 @@ def record(engine: Engine, recipe: str) -> dict:
     engine.recording, engine._records[recipe] = {}, {}
     for digit in range(10):
         engine.lesson(digit, recipe)
+        engine.spread(digit, recipe)
+        for group in GROUPS:
+            engine.one_step(digit, group, recipe=recipe)
         engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
         engine.generate("steer/grpo", digit, 1.0, 2, 16, recipe)
         engine.generate("steer/grpo", digit, 1.0, 0, 24, recipe)

@@ -18,12 +18,13 @@ import gradio as gr
 
 from demo.checks import RequestError
 from demo.components import head, words
-from demo.engine import RECIPES, Engine
+from demo.engine import GROUPS, RECIPES, UPDATES, Engine
 from demo.page import Page, View
-from demo.tabs import compare, complete, generate, results, rewards, story, train
+from demo.tabs import compare, complete, generate, onestep, results, rewards, story, train
 
 TABS = {  # a new tab is one file and one line here
     "story": ("Story", story.build),
+    "onestep": ("One step", onestep.build),
     "train": ("Train live", train.build),
     "generate": ("Generate", generate.build),
     "compare": ("Compare", compare.build),
@@ -32,7 +33,7 @@ TABS = {  # a new tab is one file and one line here
     "results": ("Results", results.build),
 }
 ONE_DIGIT, ENDS = [7], ["reinforce", "grpo"]  # what /train does where nothing is said
-ENDPOINTS = ("generate", "compare", "score", "complete", "group")
+ENDPOINTS = ("generate", "compare", "score", "complete", "group", "one_step")
 GREEN = gr.themes.Color(  # Okabe and Ito's, GRPO's own colour, from light to dark
     "#e6f6f1",
     "#c2e9dd",
@@ -167,17 +168,19 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
     recipe = query.get("recipe", engine.recipes[0])
     policies = [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else []
     choices = {"tab": list(TABS), "recipe": engine.recipes, "task": ["steer", "refine"], "policy": policies}
+    choices["group"] = [str(size) for size in GROUPS]
     ranges = {
         "digit": (0, 9),
         "seed": (0, 2**31 - 1),
         "step": (1, 6),
+        "updates": (0, UPDATES),
         "rows": (0, 8),
         "temperature": (0.25, 2),
     }
     values, refused = {}, []
     for name, text in query.items():
         if name in choices and text in choices[name]:
-            values[name] = text
+            values[name] = int(text) if name == "group" else text
         elif name in choices:
             refused.append(f"The link's {name} is “{text[:40]}”; allowed: {', '.join(choices[name])}.")
         elif name in ranges:

@@ -40,6 +40,8 @@ def test_core_knows_nothing_of_the_demo_and_tabs_nothing_of_torch():
         "pictures",
         "training",
         "settings",
+        "sources",
+        "stepping",
         "checks",
         "record",
     ):

@@ -43,8 +43,8 @@ def distribution(name: str, follows: str) -> gr.HTML:
 
 
 def sample_grid(name: str, value: dict | None = None, choose: bool = False) -> gr.HTML:
-    """Samples in rows. ``value``: see ``answers.grid``. Event: ``select``, with {"index"}, where
-    ``choose``.
+    """Samples in rows, or the tokens of one. ``value``: see ``answers.grid``. Event: ``select``, with
+    {"index"}, where ``choose``.
     """
     return _component("grid", value, name, choose=choose)
 

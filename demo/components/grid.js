@@ -14,7 +14,8 @@ grpo.cells = (home, value, pick = null) => {
     const wrong = value.reads && value.reads[i] !== wanted;
     const twin = value.twins && value.twins.includes(i);
     const words = value.notes ? value.notes[i] : null;
-    const name = `Sample ${i + 1}` + (value.rewards ? `: reward ${value.rewards[i].toFixed(2)}` : "")
+    const reward = value.rewards ? `: reward ${value.rewards[i].toFixed(2)}` : "";
+    const name = (value.names ? value.names[i] : `Sample ${i + 1}${reward}`)
       + (value.reads ? `, the judge reads ${value.reads[i]}` : "");
     const node = make(pick ? "button" : "div",
       { class: `cell${wrong ? " wrong" : ""}${twin ? " twin" : ""}`, title: name,
@@ -39,6 +40,6 @@ grpo.grid = (element, props, watch, trigger, { choose }) => {
     grpo.cells(home, value, choose ? pick : null);
     home.setAttribute("role", choose ? "group" : "img");
     home.setAttribute("aria-label", value.says || `${value.count} samples`);
-    if (choose) mark(0);
+    if (choose) mark(value.chosen || 0);
   });
 };

@@ -76,8 +76,15 @@ window.grpo = (() => {
   root.dataset.tab = new URLSearchParams(location.search).get("tab") || "story";
   if (new URLSearchParams(location.search).get("presenter") === "1") root.classList.add("presenter");
 
-  const HELP = [["1 to 7", "tabs"], ["left, right", "steps of the story"], ["space", "play or pause"],
-    ["T", "train"],
+  // Questions to guess at, for those who want none.
+  function ask(on) {
+    root.classList.toggle("unasked", !on);
+    remember({ guess: on ? null : 0 });
+  }
+  if (new URLSearchParams(location.search).get("guess") === "0") root.classList.add("unasked");
+
+  const HELP = [["1 to 9", "tabs"], ["left, right", "steps of the story"], ["space", "play or pause"],
+    ["T", "train"], ["U", "update, in One step"], ["G", "questions to guess, off and on"],
     ["P", "presenter mode in and out"], ["F", "full screen"], ["?", "this list"]];
   function help() {
     const open = document.querySelector("dialog.help");
@@ -96,7 +103,7 @@ window.grpo = (() => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (at.matches?.(TYPED)) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (/^[1-7]$/.test(name)) TABS()[Number(name) - 1]?.click();
+    if (/^[1-9]$/.test(name)) TABS()[Number(name) - 1]?.click();
     else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
     else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
     else if (name === " " && !at.matches?.("button, input, summary, a")) {
@@ -106,7 +113,9 @@ window.grpo = (() => {
     } else if (name === "t") {
       document.getElementById("train-button")?.click();
       setTimeout(() => press("train-start"), 150);
-    } else if (name === "p") present(!root.classList.contains("presenter"));
+    } else if (name === "u" && root.dataset.tab === "onestep") press("onestep-update");
+    else if (name === "g") ask(root.classList.contains("unasked"));
+    else if (name === "p") present(!root.classList.contains("presenter"));
     else if (name === "f") document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
     else if (name === "?") help();
     else return;

@@ -12,12 +12,16 @@ CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
 WHAT = [("my drawing", "mine"), ("an empty sheet", "blank"), ("one climbed from noise", "noise")]
 
 
-def advantage_colours(advantages: list[float]) -> list[str]:
-    """Blue for better than the group, vermilion for worse; the stronger, the further from the mean."""
-    most = max(1e-9, *(abs(value) for value in advantages))
+def advantage_colours(advantages: list[float], most: float = 0.0) -> list[str]:
+    """Blue for better than the group, vermilion for worse; the stronger, the further from the mean.
+
+    Args:
+        most: what has the full colour; 0 is the largest of them.
+    """
+    most = most or max(1e-9, *(abs(value) for value in advantages))
     ends = ["213,94,0" if value < 0 else "0,114,178" for value in advantages]
     return [
-        f"rgba({end},{0.15 + 0.85 * abs(value) / most:.2f})"
+        f"rgba({end},{0.15 + 0.85 * min(1, abs(value) / most):.2f})"
         for end, value in zip(ends, advantages, strict=True)
     ]
 

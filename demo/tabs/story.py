@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import distribution, live_chart, player, sample_grid, words
-from demo.page import Page, View, formula
+from demo.page import Page, View, formula, guess, lettered, notes, signed
 from demo.tabs.rewards import advantage_colours
 
 SEED = 2
@@ -42,7 +42,7 @@ FORMULAS = (
 
 def build(page: Page) -> View:
     engine = page.engine
-    parts, says, chosen = [], [], []
+    parts, says, chosen, guesses = [], [], [], []
     with gr.Walkthrough(selected=1, elem_id="story-steps") as steps:
         for i, title in enumerate(STEPS):
             with gr.Step(title, id=i + 1) as step, gr.Row(elem_classes="slide"):
@@ -53,6 +53,8 @@ def build(page: Page) -> View:
                     words(CLAIMS[i], "claim")
                     says.append(words(style="fact"))
                     formula(FORMULAS[i])
+                    if i in (3, 4):
+                        guesses.append(guess(f"story-guess-{i + 1}"))
                     if i == 0:
                         words("What it may put into the next square", "label")
                         distribution("story-token", follows="story-player")
@@ -72,8 +74,8 @@ def build(page: Page) -> View:
         right, right_after = lesson["reads"].count(digit), after["reads"].count(digit)
         best = max(range(16), key=lambda i: lesson["rewards"][i])
         grades = [f"{reward:.2f}" for reward in lesson["rewards"]]
-        merits = [f"{value:+.2f}".replace("-", "−") for value in lesson["advantages"]]
-        pushes = [f"{value:+.1f}".replace("-", "−") for value in lesson["changed"]]
+        merits = notes(lesson["advantages"], lettered(lesson["advantages"]))
+        pushes = [signed(value, 1) for value in lesson["changed"]]
         colours = advantage_colours(lesson["advantages"])
         up = [
             value for value, merit in zip(lesson["changed"], lesson["advantages"], strict=True) if merit > 0
@@ -103,7 +105,27 @@ def build(page: Page) -> View:
             f"The group's mean is <b>{lesson['mean']:.2f}</b>: blue is better than that, orange is worse.",
             f"After one real update the better ones gained <b>{gap:+.1f} nats</b> on the others, on average.",
             f"<b>{right_after} of 16</b> are a {digit} now, after {curve['most_samples']:,} graded samples.",
+            "Guess first: which of A, B, C and D will one update push up most?",
+            gr.Radio(list("ABCD"), value=None),
+            "",
+            f"Guess first: after {curve['most_samples']:,} graded samples, how many of 16 will be a {digit}?",
+            gr.Radio(["4", "8", "12", "16"], value=None),
+            "",
         ]
+
+    def pushed(recipe, digit, guessed):
+        lesson = engine.lesson(digit, recipe)
+        letters = lettered(lesson["advantages"])
+        best = max(letters, key=lambda i: lesson["changed"][i])
+        nats = ", ".join(f"{letter} {signed(lesson['changed'][i], 1)}" for i, letter in letters.items())
+        return [f"You guessed {guessed}. Measured: {letters[best]} (nats: {nats})."]
+
+    def learned(recipe, digit, guessed):
+        after = engine.generate("steer/grpo", digit, 1.0, SEED, 16, recipe)
+        return [f"You guessed {guessed}. Measured: {after['reads'].count(digit)}, on the next slide."]
+
+    for (_, choice, answer), measure in zip(guesses, (pushed, learned), strict=True):
+        page.on(choice.input, measure, [page.recipe, page.digit, choice], [answer])
 
     # The browser counts, so that keys pressed in quick succession lose no step.
     for button, by in ((back, -1), (next_, 1)):
@@ -119,7 +141,8 @@ def build(page: Page) -> View:
         )
     for i, step in enumerate(chosen):
         step.select(None, None, None, js=f"() => grpo.turn(0, {len(STEPS)}, {i + 1})")
-    return View(show, [page.recipe, page.digit], [*parts, *says])
+    asked = [part for one in guesses for part in one]
+    return View(show, [page.recipe, page.digit], [*parts, *says, *asked])
 
 
 def _stage(i: int) -> list[gr.HTML]:

@@ -27,6 +27,7 @@ GOOD = {
     "/score": {"picture": BLANK, "digit": 3},
     "/complete": {"picture": BLANK, "policy": "refine/grpo", "digit": 7, "rows": 2},
     "/group": {"task": "steer", "digit": 7},
+    "/one_step": {"digit": 7, "group": 4, "updates": 1, "fresh": False, "sample": 2},
 }
 
 
@@ -69,6 +70,7 @@ def test_a_training_is_followed_to_its_end(client):
         ("/compare", {"task": "sprint"}, "task is 'sprint'"),
         ("/score", {"picture": [[0.0] * 500] * 500}, "picture is 500 rows"),
         ("/complete", {"rows": 40}, "rows is 40"),
+        ("/one_step", {"group": 5}, "group is 5; allowed: 4, 16 or 64"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_the_server_stays_up(client, name, bad, words):

@@ -4,11 +4,14 @@ import re
 
 import pytest
 
+from demo import sources, ui
+
 pytestmark = pytest.mark.browser
 
 # What stands in a tab once it shows its figures.
 MARKS = {
     "story": "#story-steps .fact .fact:has-text('draws of a token')",
+    "onestep": "#onestep-weights figure >> nth=2",
     "train": "#train-race .racers .cell >> nth=0",
     "generate": "#generate-samples .cell >> nth=0",
     "compare": "#compare-wall-3 .cell >> nth=99",
@@ -49,6 +52,11 @@ tabs = pytest.mark.parametrize("tab", MARKS)
 def ready(page, tab):
     """Wait until a tab shows its figures."""
     page.locator(MARKS[tab]).wait_for(timeout=60_000)
+
+
+def key(tab):
+    """The digit that opens a tab."""
+    return str(list(ui.TABS).index(tab) + 1)
 
 
 def says(page, selector, words, timeout=30_000):
@@ -120,6 +128,55 @@ def test_the_story_moves_by_itself_and_turns_by_keys_buttons_and_links(visit):
     says(linked, "#story-steps .fact", "The group's mean is")
 
 
+def test_one_step_takes_every_press_and_shows_the_numbers_of_what_is_clicked(visit, address):
+    page = visit("?tab=onestep")
+    ready(page, "onestep")
+    assert page.locator("#onestep-samples .cell").count() == 16
+    says(page, "#onestep-guess", "which of these will the update push up most?")
+    page.locator("#onestep-guess label").first.click()
+    says(page, "#onestep-guess", "You guessed A. Update measures it.")
+    page.locator("#onestep-samples .cell").nth(2).click()
+    says(page, "#onestep-numbers", "Sample 3")
+    page.keyboard.press("u")
+    says(page, "#onestep-says", "Update 1: the better ones gained")
+    says(page, "#onestep-guess", re.compile("You guessed A(, and so it is)?. Measured: [A-D] "))
+    says(page, "#onestep-numbers", "Sample 3")  # before and after can be compared
+    page.locator("#onestep-tokens .cell").nth(20).click()
+    says(page, "#onestep-numbers", "Token 21")
+    source = page.locator("#onestep-numbers .source").nth(5)
+    file, line = source.inner_text().split(":")
+    source.click()
+    shown = page.locator("[popover]:popover-open mark").inner_text()
+    assert shown == (sources.ROOT / file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+    page.keyboard.press("Escape")
+    for _ in range(4):  # faster than updates are taken
+        page.locator("#onestep-update").click()
+    says(page, "#onestep-says", "Update 5:")
+    assert "updates=5" in page.url
+    page.locator("#onestep-draw").click()
+    says(page, "#onestep-says", "After 5 updates,")
+    text = page.locator("#onestep-says").inner_text()
+    again = visit(page.url.removeprefix(address + "/"))
+    says(again, "#onestep-says", text)
+    again.locator("#digit label").nth(3).click()  # another digit begins anew
+    says(again, "#onestep-says", re.compile("^\\d+ of 16 are a 3"))
+    again.wait_for_function("location.search.includes('updates=0')")
+
+
+def test_questions_are_asked_before_an_answer_and_one_key_takes_them_away(visit):
+    page = visit("?step=4")
+    says(page, "#story-guess-4", "which of A, B, C and D")
+    page.locator("#story-guess-4 label").nth(1).click()
+    says(page, "#story-guess-4", "You guessed B. Measured: ")
+    page.keyboard.press("g")
+    assert not page.locator("#story-guess-4").is_visible() and "guess=0" in page.url
+    quiet = visit("?tab=onestep&guess=0&presenter=1")
+    ready(quiet, "onestep")
+    assert not quiet.locator("#onestep-guess").is_visible()
+    quiet.keyboard.press("g")
+    assert quiet.locator("#onestep-guess").is_visible()
+
+
 def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, address):
     page = visit("?tab=generate")
     ready(page, "generate")
@@ -151,7 +208,7 @@ def test_what_was_chosen_in_one_tab_holds_in_the_next_and_back_goes_back(visit):
     says(page, "#generate-summary", "draws 3")
     page.locator("#complete-button").click()
     says(page, "#complete-summary", "as 3")
-    page.keyboard.press("4")
+    page.keyboard.press(key("compare"))
     ready(page, "compare")
     assert "tab=compare" in page.url
     page.go_back()
@@ -244,7 +301,7 @@ def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
     page.keyboard.press("?")
     assert "presenter mode" in page.locator("dialog.help").inner_text()
     page.keyboard.press("?")
-    page.keyboard.press("7")
+    page.keyboard.press(key("results"))
     ready(page, "results")
     page.keyboard.press("p")
     assert (

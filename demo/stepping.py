@@ -1,0 +1,115 @@
+"""Training one update at a time, for the tab One step. Imports torch: the engine imports this late.
+
+A walk is core.rl's own training of one digit, taken a step further whenever somebody presses Update. All
+that is random comes from one seed: a group, and what its update did, depend on the digit, the group's size
+and the number of updates before it. So nothing is kept for a visitor, and a walk that was forgotten is walked
+anew.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from core.algorithms import GRPO, Reinforce
+from core.classifiers import predict
+from core.objectives import exact_kl
+from core.policies import gather
+from core.rl import Batch, make_batch, train
+from demo.models import Models, Samples
+from demo.settings import settings
+
+KEPT = 4  # walks of a recipe that are kept, each with a policy, its optimizer and its groups
+SEED = 0
+ALGORITHM = GRPO()
+WEIGHTS = {"grpo": ALGORITHM, "reinforce": Reinforce(), "scaled": GRPO(scale=True)}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a policy makes of a group's tokens, each (B, T)."""
+
+    log_probs: torch.Tensor
+    ratio: torch.Tensor  # to the probability that each token was drawn with
+    surrogate: torch.Tensor  # of that ratio and the token's advantage
+    clipped: torch.Tensor  # bool
+    kl: torch.Tensor  # of the token's distribution to the start's
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, distributions: torch.Tensor, batch: Batch) -> Scores:
+        """Of the (B, T, V) log-probabilities of a policy."""
+        log_probs = gather(distributions, batch.tokens)
+        log_ratio = log_probs - batch.log_probs
+        surrogate, clipped = ALGORITHM.surrogate(log_ratio, batch.advantages)
+        return cls(log_probs, log_ratio.exp(), surrogate, clipped, exact_kl(distributions, batch.reference))
+
+
+@dataclass
+class Group:
+    """A group, as it was drawn and after the update that it taught."""
+
+    samples: Samples  # with the rewards that the update is taught with
+    weights: dict[str, torch.Tensor]  # (B,) of each way to turn rewards into advantages
+    advantages: torch.Tensor  # (B, T) of each token, as the update takes them
+    before: Scores
+    after: Scores | None = None
+
+
+class Walk:
+    """A start, and what becomes of it update by update."""
+
+    def __init__(self, models: Models, digit: int, group: int):
+        self.models, self.start = models, models.policy("unlabelled")
+        self.config = settings(models.recipe, "steer", [digit], None, group, None, None)
+        self.labels = torch.full((group,), digit)
+        self.policy, self.rewards = copy.deepcopy(self.start), models.rewards("steer")
+        self.generator = torch.Generator().manual_seed(SEED)
+        judge = models.judge
+        self.training = train(
+            self.policy, self.start, self.rewards, judge, ALGORITHM, self.config, self.generator
+        )
+        self.groups: list[Group] = []
+        self.draw()
+
+    @property
+    def updates(self) -> int:
+        """Updates that were taken."""
+        return len(self.groups) - 1
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """The group that the next update will draw: from the same policy, and the same random numbers."""
+        ahead = torch.Generator()
+        ahead.set_state(self.generator.get_state())
+        rollout = self.policy.sample(self.labels, self.config.temperature, ahead)
+        images = self.models.tokenizer.decode(rollout.tokens)
+        rewards = self.rewards.total(self.rewards.terms(images, self.labels, rollout.tokens))[None]  # (1, B)
+        weights = {name: algorithm.advantages(rewards, []) for name, algorithm in WEIGHTS.items()}
+        reference = self.start.log_probs(self.labels, rollout.tokens, self.config.temperature)
+        self.batch, _ = make_batch(rollout, self.labels, weights["grpo"], reference, self.config)
+        reads = predict(self.models.judge, images).argmax(1)
+        samples = Samples(rollout.tokens, images, rollout.log_probs, rewards[0], reads)
+        before = Scores.of(rollout.distributions, self.batch)
+        weights = {name: weight[0] for name, weight in weights.items()}
+        self.groups.append(Group(samples, weights, self.batch.advantages, before))
+
+    def update(self) -> None:
+        """Take one step of core.rl, and draw the next group."""
+        next(self.training)
+        with torch.no_grad():
+            now = self.policy.log_probs(self.labels, self.batch.tokens, self.config.temperature)
+        self.groups[-1].after = Scores.of(now, self.batch)
+        self.draw()
+
+
+def walk(models: Models, digit: int, group: int) -> Walk:
+    """The walk of a digit with groups of that size; the one that was not asked for longest is forgotten."""
+    if (digit, group) not in models.walks:
+        models.walks[digit, group] = Walk(models, digit, group)
+    models.walks.move_to_end((digit, group))
+    while len(models.walks) > KEPT:
+        models.walks.popitem(last=False)
+    return models.walks[digit, group]

@@ -1,0 +1,286 @@
+"""One step: a real group, what its rewards become, and what the update changes, token by token."""
+
+from __future__ import annotations
+
+import html
+
+import gradio as gr
+
+from demo.components import sample_grid, words
+from demo.engine import GROUPS, UPDATES
+from demo.page import Page, View, formula, guess, lettered, notes, signed
+from demo.tabs.rewards import advantage_colours
+
+WEIGHTS = {  # what becomes of the rewards: in words, and whose line computes it
+    "grpo": ("GRPO: less the group's mean", "advantage"),
+    "reinforce": ("REINFORCE: the reward itself", "reinforce"),
+    "scaled": ("Divided by the standard deviation", "scaled"),
+}
+WHICH, KL, SPREAD = range(3)  # the questions, one for each of three updates in turn
+
+
+def build(page: Page) -> View:
+    engine = page.engine
+    with gr.Row(elem_classes="slide"):
+        with gr.Column(elem_classes="stage"), gr.Row(elem_classes="beside"):
+            samples = sample_grid("onestep-samples", choose=True)
+            weights = words(style="weights", name="onestep-weights")
+        with gr.Column(elem_classes="narrative"):
+            says = words(style="claim", name="onestep-says")
+            question, choice, answer = guess("onestep-guess")
+            with gr.Row(elem_classes="beside"):
+                tokens = sample_grid("onestep-tokens", choose=True)
+                numbers = words(style="numbers", name="onestep-numbers")
+            sums = formula("")
+    words(_popovers(engine.sources), "sources")
+    with gr.Row(elem_classes="transport"):
+        group = gr.Radio(list(GROUPS), value=16, label="Samples in the group", elem_id="onestep-group")
+        reset = gr.Button("Start again", min_width=130, elem_id="onestep-reset")
+        draw = gr.Button("Draw the next group", min_width=180, elem_id="onestep-draw")
+        update = gr.Button("Update", variant="primary", min_width=150, elem_id="onestep-update")
+    page.caption(
+        "Frames: blue is better than the group, or became likelier; orange is worse, or became less likely. "
+        "A cross: the judge reads another digit. Click a sample, a token, or the line that computed a number."
+    )
+    with gr.Accordion("Why?", open=False, elem_classes="more"):
+        formula(
+            r"An update raises $\sum_t \min(\rho_t A_t,\ \mathrm{clip}(\rho_t, 1 \pm 0.2)\, A_t) - \beta\, "
+            r"\mathrm{KL}_t$, averaged over the group. The ratio $\rho_t$ is a token's probability now to "
+            r"that with which it was drawn: 1 before the update. The advantage $A_t$ is the sample's, less "
+            r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
+            r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
+            r"what it did to the group that it learned from. All randomness comes from one seed: the same "
+            r"presses give the same pictures."
+        )
+    updates = gr.Number(0, visible=False, precision=0)
+    fresh = gr.Checkbox(True, visible=False)
+    # What is chosen, and which group it was chosen in: in another one, the server chooses.
+    shown, sample, token = (gr.Textbox("", visible=False) for _ in range(3))
+
+    def look(recipe, digit, group, updates, fresh, shown, sample, token):
+        """The group asked for, the sample and the token to look at, and the group's name."""
+        asked = f"{recipe} {digit} {group}"
+        if shown and shown.rpartition(" ")[0] != asked:
+            updates, fresh = 0, True
+        updates = int(updates or 0)
+        fresh = bool(fresh) or updates == 0
+        name = f"{asked} {updates if fresh else updates - 1}"
+        sample = int(sample) if name == shown and sample else None
+        found = engine.one_step(digit, group, updates, fresh, sample, recipe)
+        if name != shown or not token:
+            # The token that changed most; before the update, the one that was least likely.
+            before = found["tokens"]["before"]
+            score = [-value for value in before] if fresh else [abs(value) for value in _changed(found)]
+            token = max(range(len(score)), key=lambda t: score[t])
+        return found, int(token), name
+
+    def details(recipe, found, token):
+        """The chosen sample's tokens, the numbers of one, and the formula that they stand in."""
+        return [
+            _tokens(found, engine.grid(recipe), token),
+            _numbers(found, token, engine.sources),
+            _formula(found, token),
+            str(found["sample"]),
+            str(token),
+        ]
+
+    def show(recipe, digit, group, updates, fresh, shown, sample, token, guessed):
+        found, token, name = look(recipe, digit, group, updates, fresh, shown, sample, token)
+        letters = lettered(found["weights"]["grpo"])
+        return [
+            _samples(found, letters),
+            _weights(found, engine.sources),
+            _says(found, digit),
+            *_question(found, letters, guessed if name == shown else None, engine.spread(digit, recipe)),
+            *details(recipe, found, token),
+            found["updates"],
+            found["fresh"],
+            name,
+        ]
+
+    def choose(event: gr.EventData, *values):
+        found, token, _ = look(*values[:-1], str(event.index), "")
+        return details(values[0], found, token)
+
+    def point(event: gr.EventData, *values):
+        found, _, _ = look(*values, "")
+        return details(values[0], found, event.index)
+
+    def guessed(recipe, digit, group, updates, fresh, shown, guessed):
+        found, _, _ = look(recipe, digit, group, updates, fresh, shown, "", "")
+        spread = engine.spread(digit, recipe)
+        return _question(found, lettered(found["weights"]["grpo"]), guessed, spread)[2:]
+
+    where = [page.recipe, page.digit, group, updates, fresh, shown]
+    detail = [tokens, numbers, sums, sample, token]
+    inputs = [*where, sample, token, choice]
+    outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh, shown]
+    # The browser counts, so that no press is lost: the server takes all that it has not yet taken.
+    for button, js in (
+        (update, f"(updates, fresh) => [Math.min({UPDATES}, updates + 1), false]"),
+        (draw, "(updates, fresh) => [updates, true]"),
+        (reset, "(updates, fresh) => [0, true]"),
+    ):
+        pressed = button.click(None, [updates, fresh], [updates, fresh], js=js, api_visibility="private")
+        page.on(pressed.then, show, inputs, outputs)
+    page.on(group.input, show, inputs, outputs)
+    page.on(samples.select, choose, [*where, sample], detail)
+    page.on(tokens.select, point, [*where, sample], detail)
+    page.on(choice.input, guessed, [*where, choice], [answer])
+    page.linked |= {"group": group, "updates": updates}
+    return View(show, inputs, outputs)
+
+
+def _says(found: dict, digit: int) -> str:
+    right, count = found["reads"].count(digit), found["count"]
+    if found["fresh"]:
+        after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)
+        return f"{after}<b>{right} of {count}</b> are a {digit}. The mean reward is {found['mean']:.2f}."
+    up, down = [], []
+    for changed, advantage in zip(found["changed"], found["weights"]["grpo"], strict=True):
+        (up if advantage > 0 else down).append(changed)
+    gap = sum(up) / max(1, len(up)) - sum(down) / max(1, len(down))
+    then = f"; in the first group {found['start_right']} were" if found["at"] else ""
+    return (
+        f"Update {found['updates']}: the better ones gained <b>{signed(gap, 1)} nats</b> on the others. "
+        f"{right} of {count} are a {digit}{then}."
+    )
+
+
+def _samples(found: dict, letters: dict[int, str]) -> dict:
+    """The group; under each its advantage, and after the update how many nats likelier it became."""
+    advantages = found["weights"]["grpo"]
+    letters = letters if found["at"] % 3 == WHICH else {}
+    said = notes(advantages, letters) if found["fresh"] else notes(found["changed"], letters, places=1)
+    colours = advantage_colours(advantages, 1.0)
+    return {**found, "notes": said, "colours": colours, "chosen": found["sample"]}
+
+
+def _weights(found: dict, sources: dict) -> str:
+    """What each algorithm makes of the rewards: the group in colours, full where the weight is 1 or more."""
+    parts = []
+    for name, (says, source) in WEIGHTS.items():
+        values = found["weights"][name]
+        squares = "".join(f"<i style='background:{colour}'></i>" for colour in advantage_colours(values, 1.0))
+        span = f"{signed(min(values))} to {signed(max(values))}"
+        parts.append(
+            f"<figure><div style='--columns:{found['columns']}'>{squares}</div><figcaption>{says}: {span} "
+            f"{_source(source, sources)}</figcaption></figure>"
+        )
+    return "".join(parts)
+
+
+def _tokens(found: dict, side: int, token: int) -> dict:
+    """One sample's tokens for ``sample_grid``, framed by how much their log-probability changed."""
+    before, changed = found["tokens"]["before"], _changed(found)
+    names = [
+        f"Token {t + 1}: log-probability {then:.2f}, changed by {signed(change)}"
+        for t, (then, change) in enumerate(zip(before, changed, strict=True))
+    ]
+    colours = ["transparent"] * len(changed) if found["fresh"] else advantage_colours(changed)
+    return {
+        "sheet": found["picture"],
+        "size": found["size"],
+        "columns": side,
+        "count": len(changed),
+        "colours": colours,
+        "names": names,
+        "chosen": token,
+        "says": f"The {len(changed)} tokens of sample {found['sample'] + 1}",
+    }
+
+
+def _changed(found: dict) -> list[float]:
+    """How much the update changed each token's log-probability."""
+    return [now - then for now, then in zip(found["tokens"]["after"], found["tokens"]["before"], strict=True)]
+
+
+def _numbers(found: dict, token: int, sources: dict) -> str:
+    """The chosen sample's and token's numbers, each with the line that computed it."""
+    at, parts = found["sample"], {name: values[token] for name, values in found["tokens"].items()}
+    side = round(len(found["values"]) ** 0.5)
+    weights = {name: values[at] for name, values in found["weights"].items()}
+    low, high = found["clip"]
+    rows = [
+        (f"<b>Sample {at + 1}</b>: reward", f"{found['rewards'][at]:.3f}", "reward"),
+        ("GRPO", signed(weights["grpo"], 3), "advantage"),
+        ("REINFORCE", signed(weights["reinforce"], 3), "reinforce"),
+        ("by deviation", signed(weights["scaled"], 3), "scaled"),
+        (f"<b>Token {token + 1}</b>: log p", f"{parts['before']:.3f} → {parts['after']:.3f}", "chance"),
+        ("ratio", f"{parts['ratio']:.3f}", "ratio"),
+        (f"clip {low:g} to {high:g}", "clipped" if parts["clipped"] else "not clipped", "clip"),
+        ("KL", f"{parts['kl']:.4f}", "kl"),
+        ("advantage", signed(parts["advantage"], 3), "token"),
+    ]
+    body = "".join(
+        f"<tr><th>{name}</th><td>{value}</td><td>{_source(source, sources)}</td></tr>"
+        for name, value, source in rows
+    )
+    place = f"row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
+    return f"<table>{body}</table><p>Token {token + 1}: {place}.</p>"
+
+
+def _formula(found: dict, token: int) -> str:
+    """What a token adds to the objective, with its own numbers."""
+    part = {name: values[token] for name, values in found["tokens"].items()}
+    beta, (low, high) = found["beta"], found["clip"]
+    advantage, bounded = part["advantage"], min(max(part["ratio"], low), high)
+    number = "{:.3f}".format
+    return (
+        rf"$$\min\big(\rho A,\ \mathrm{{clip}}(\rho, {low:g}, {high:g})\, A\big) - \beta\, \mathrm{{KL}}$$"
+        rf"$$= \min\big({number(part['ratio'])} \cdot {_number(advantage)},\ {number(bounded)} \cdot "
+        rf"{_number(advantage)}\big) - {beta:g} \cdot {part['kl']:.4f} = "
+        rf"{number(part['surrogate'] - beta * part['kl'])}$$"
+    )
+
+
+def _number(value: float) -> str:
+    return f"({value:.3f})" if value < 0 else f"{value:.3f}"
+
+
+def _question(found: dict, letters: dict[int, str], guessed: str | None, spread: dict) -> list:
+    """The question of this group, what can be guessed, and the answer once it is measured."""
+    kind = found["at"] % 3
+    if kind == WHICH:
+        asks, choices = "Guess first: which of these will the update push up most?", list("ABCD")
+        best = max(letters, key=lambda i: found["changed"][i])
+        rest = ", ".join(f"{letter} {signed(found['changed'][i], 1)}" for i, letter in letters.items())
+        truth, measured = letters[best], f"Measured: {letters[best]} (nats: {rest})."
+    elif kind == KL:
+        asks, choices = "Guess first: will the KL to the start rise?", ["yes", "no"]
+        before, after = found["kl"]
+        truth = "yes" if after > before else "no"
+        measured = f"Measured on these samples: {before:.3f} → {after:.3f} nats, so {truth}."
+    else:
+        asks = "Guess first: how much less does the mean of 64 samples vary than that of 4?"
+        times = {"as much": 1, "half": 2, "a quarter": 4, "a sixteenth": 16}
+        choices, ratio = list(times), spread["4"] / max(1e-9, spread["64"])
+        truth = min(times, key=lambda name: max(ratio / times[name], times[name] / ratio))
+        measured = f"Measured on 1,024 samples of the start: ±{spread['4']:.3f} and ±{spread['64']:.3f}."
+    known = not found["fresh"] or (kind == SPREAD and guessed)
+    answer = f"You guessed {html.escape(str(guessed))}. " if guessed in choices else ""
+    if known:
+        answer = answer.replace(". ", ", and so it is. " if guessed == truth else ". ") + measured
+    elif answer:
+        answer += "Update measures it."
+    choice = gr.Radio(choices, value=guessed if guessed in choices else None, interactive=found["fresh"])
+    return [asks, choice, answer]
+
+
+def _source(name: str, sources: dict) -> str:
+    """A file and a line; pressed, the source text is shown."""
+    if name not in sources:
+        return ""
+    where = sources[name]["where"]
+    return f"<button type='button' class='source' popovertarget='source-{name}'>{where}</button>"
+
+
+def _popovers(sources: dict) -> str:
+    """The source text of each number, shown when its file and line are pressed."""
+    found = []
+    for name, source in sources.items():
+        lines = [html.escape(line) for line in source["text"].splitlines()]
+        lines[source["line"]] = f"<mark>{lines[source['line']]}</mark>"
+        text = "\n".join(lines)
+        found.append(f"<div popover id='source-{name}'><b>{source['where']}</b><pre>{text}</pre></div>")
+    return "".join(found)
