@@ -47,6 +47,13 @@ def seed(value: Any) -> int:
     return whole("seed", value, 0, LARGEST_SEED)
 
 
+def port(text: str) -> int | None:
+    """$GRADIO_SERVER_PORT: None where it is empty; what is no port ends the program in one sentence."""
+    if text and not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
+        raise SystemExit(f"GRADIO_SERVER_PORT is {shown(text)}; allowed: 1 to 65535.")
+    return int(text) if text else None
+
+
 def digit(value: Any) -> int:
     return whole("digit", value, 0, 9)
 

@@ -257,14 +257,9 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
     """Start the server: on the loopback interface, or on all interfaces where this is a Hugging Face Space.
 
     Args:
-        port: None means $GRADIO_SERVER_PORT, or where that is not set the first free one from 7860 on.
+        port: None means the first free one from 7860 on.
         block: return only when the server stops.
     """
-    if os.environ.get("GRADIO_SERVER_PORT") == "":
-        del os.environ["GRADIO_SERVER_PORT"]
-    wanted = os.environ.get("GRADIO_SERVER_PORT", "1")
-    if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted) <= 65535):
-        raise SystemExit(f"GRADIO_SERVER_PORT is {wanted[:40]!r}; allowed: 1 to 65535.")
     engine = Engine()
     page = build(engine)
     try:
@@ -285,7 +280,7 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         )
     except OSError as error:
         raise SystemExit(
-            f"The port is taken: {error} Free it, or leave it out for the next free one."
+            f"The port is taken: {port or 'all from 7860 on'}. Free it, or name none for the next free one."
         ) from error
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:
