@@ -170,12 +170,12 @@ class Engine:
                 try:
                     with self.turn():
                         self.models(recipe).draw(name, 0, 1.0, 0, 1)
-                except RuntimeError as error:  # a damaged checkpoint takes out that policy, and nothing else
+                except RequestError as error:  # a damaged checkpoint takes out that policy, and nothing else
                     print(f"left out: {error}")
 
     @contextmanager
     def turn(self):
-        """Wait for the models. Raises RequestError where too many wait, or where a checkpoint is damaged."""
+        """Wait for the models. Raises RequestError where too many wait."""
         if self._waiting >= WAITING:
             raise RequestError(
                 f"the server is busy: {WAITING} questions are waiting; please try again in a moment."
@@ -183,14 +183,9 @@ class Engine:
         self._waiting += 1
         try:
             with self._turn:
-                from core import CheckpointError
-
                 if "trainer" in self.__dict__:
                     self.trainer.share_cores()
-                try:
-                    yield
-                except CheckpointError as error:
-                    raise RequestError(f"this policy cannot be used: {error}") from error
+                yield
         finally:
             self._waiting -= 1
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from core import load_classifier, load_judge, load_policy
+from core import CheckpointError, load_classifier, load_judge, load_policy
 from core.policies import Policy
 from core.recipes import RECIPES, STARTS
 from core.rewards import Rewards
+from demo.checks import RequestError
 
 KEPT = 64  # rollouts kept, so that looking closer at a sample need not draw it again
 
@@ -42,7 +43,16 @@ class Models:
     def _once(self, name: str, make):
         with self.lock:
             if name not in self.loaded:
-                self.loaded[name] = make()
+                try:
+                    found = make()
+                except CheckpointError as error:
+                    raise RequestError(f"{self.recipe}/{name} cannot be used: {error}") from error
+                size = getattr(found, "size", RECIPES[self.recipe].size)
+                if size != RECIPES[self.recipe].size:
+                    raise RequestError(
+                        f"{self.recipe}/{name} cannot be used: it is for images of {size} pixels."
+                    )
+                self.loaded[name] = found
             return self.loaded[name]
 
     def policy(self, name: str) -> Policy:

@@ -329,12 +329,25 @@ def test_a_missing_or_damaged_run_is_left_out_and_nothing_else(tmp_path):
     engine = Engine(tmp_path)
     assert engine.recipes == ["pixels-8x8"]
     assert "steer/grpo-kl" not in [name for _, name in engine.policies("pixels-8x8")]
-    with pytest.raises(RequestError, match=r"this policy cannot be used: .*grpo-scaled"):
+    with pytest.raises(RequestError, match=r"steer/grpo-scaled cannot be used: "):
         engine.generate("steer/grpo-scaled")
     assert engine.generate("steer/grpo")["count"] == 24
     assert ladder(engine.metrics("pixels-8x8"), "steer") == []
     shutil.rmtree(here / "judge")
     assert Engine(tmp_path).recipes == []
+
+
+def test_the_classifier_of_another_recipe_is_refused_in_words(tmp_path):
+    here = copy_of_page(tmp_path)
+    shutil.rmtree(here / "classifier")
+    shutil.copytree(checkpoints.ROOT / "patches-28x28" / "classifier", here / "classifier")
+    engine, words = Engine(tmp_path), "pixels-8x8/classifier cannot be used: it is for images of 28 pixels"
+    with pytest.raises(RequestError, match=words):
+        engine.generate(seed=12345)
+    key = engine.train("steer", ["grpo"], [7], 1, None, None, None, 0, "pixels-8x8")["key"]
+    engine.trainer.races[key].join()
+    news = engine.trainer.follow(key, 0)
+    assert news["state"] == "failed" and words in news["says"]
 
 
 def test_every_policy_has_a_title_and_a_run_its_colour_of_the_figures(engine, recipe):
