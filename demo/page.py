@@ -53,6 +53,7 @@ class Page:
             outputs=[*outputs, self.notice],
             js=js,
             api_visibility="private",
+            preprocess=False,  # the engine checks every value, and says what is wrong with it
             show_progress="hidden",
             trigger_mode="always_last",
             concurrency_id="model",

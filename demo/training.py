@@ -51,7 +51,8 @@ class Race(threading.Thread):
         self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
         self.heard = self.since = time.monotonic()  # of the last question, and of the present state
-        self.trained = 0.0  # seconds before the present state
+        self.trained = self.paused = 0.0  # seconds before the present state
+        self.visitor = ("", "")  # who started it: an address, and the page there
         self.policies = [copy.deepcopy(models.policy(STARTS[task])) for _ in names]
         for policy in self.policies:
             if config.guidance != 1:
@@ -65,6 +66,7 @@ class Race(threading.Thread):
             if self.state not in ENDED:
                 now = time.monotonic()
                 self.trained += now - self.since if self.state == "running" else 0
+                self.paused += now - self.since if self.state == "paused" else 0
                 self.state, self.why, self.since = state, why, now
 
     def check(self, *_) -> None:
@@ -75,13 +77,18 @@ class Race(threading.Thread):
                 self.enter("stopped", f"Stopped: its page has not been heard of for {SILENCE:.0f} seconds.")
             elif self.state == "running" and self.trained + now - self.since > LONGEST:
                 self.enter("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
-            elif self.state == "paused" and now - self.since > PATIENCE and len(self.trainer.line) > 1:
+            elif self.keeps_waiting(now):
                 self.enter("stopped", f"Stopped: paused for {PATIENCE:.0f} seconds while others waited.")
             if self.state in ENDED:
                 raise Stopped
             if self.state == "running":
                 return
             time.sleep(0.05)
+
+    def keeps_waiting(self, now: float) -> bool:
+        """Whether it has been paused too long, all pauses together, while others stand in the line."""
+        paused = self.state == "paused" and self.paused + now - self.since > PATIENCE
+        return paused and len(self.trainer.line) > 1
 
     def run(self) -> None:
         try:
@@ -161,6 +168,18 @@ class Trainer:
             self.line = [*self.line, race]
         race.start()
         return race.key
+
+    def own(self, key: str, visitor: tuple[str, str]) -> None:
+        """Say whose race it is. A visitor has one at a time, the newest, and an address half of the line."""
+        with self.lock:
+            race = self.races[key]
+            race.visitor = visitor
+            others = [other for other in self.line if other is not race]
+            for other in others:
+                if other.visitor == visitor:
+                    other.enter("stopped", "Stopped: you began another one.")
+            if sum(other.visitor[0] == visitor[0] for other in others) >= QUEUE // 2:
+                race.enter("stopped", "Stopped: too many trainings were begun from your address.")
 
     def share_cores(self) -> None:
         """For other model work in this thread: beside a race, threads wait for each other too long."""

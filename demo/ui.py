@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import html
 import json
@@ -15,12 +17,15 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demo.checks import RequestError
 from demo.components import head, words
 from demo.engine import GROUPS, RECIPES, UPDATES, Engine
+from demo.guard import Guard
 from demo.page import Page, View
 from demo.tabs import compare, complete, generate, onestep, results, rewards, story, train
+from demo.turns import FairQueue, visitor
 
 TABS = {  # a new tab is one file and one line here
     "story": ("Story", story.build),
@@ -61,7 +66,9 @@ THEME = gr.themes.Default(
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page over an engine."""
-    with gr.Blocks(title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(
+        title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
+    ) as page:
         if not engine.recipes:
             gr.Markdown(
                 "# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them."
@@ -91,7 +98,9 @@ def build(engine: Engine) -> gr.Blocks:
         present.click(None, None, None, js="() => grpo.present(!grpo.root.classList.contains('presenter'))")
         wire(page, shared, views, tabs, all_tabs)
         endpoints(engine)
-    return page.queue(max_size=64, default_concurrency_limit=4)
+    page.queue(max_size=64, default_concurrency_limit=4)
+    page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
+    return page
 
 
 def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_tabs: gr.Tabs) -> None:
@@ -198,9 +207,10 @@ def endpoints(engine: Engine) -> None:
     errors.
     """
     for name in ENDPOINTS:
-        gr.api(_endpoint(getattr(engine, name)), api_name=name, concurrency_id="model", concurrency_limit=2)
+        gr.api(_endpoint(engine, name), api_name=name, concurrency_id="model", concurrency_limit=2)
 
     def train(
+        request: gr.Request,
         task: str = "steer",
         digits: list = ONE_DIGIT,
         runs: list = ENDS,
@@ -221,8 +231,9 @@ def endpoints(engine: Engine) -> None:
         """
         try:
             key, seen = engine.train(task, runs, digits, None, None, None, None, seed, recipe)["key"], 0
+            engine.trainer.own(key, visitor(request, request))
         except RequestError as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), print_exception=False) from error
         try:
             while True:
                 news = engine.trainer.follow(key, seen)
@@ -234,7 +245,7 @@ def endpoints(engine: Engine) -> None:
         finally:
             engine.trainer.control(key, "stop")
 
-    gr.api(train, api_name="train", concurrency_limit=4)
+    gr.api(train, api_name="train", concurrency_limit=None)  # the trainer has a line of its own
 
     def leave(key: str) -> None:
         engine.trainer.leave(str(key))
@@ -242,14 +253,29 @@ def endpoints(engine: Engine) -> None:
     gr.api(leave, api_name="leave", api_visibility="undocumented", queue=False)
 
 
-def _endpoint(answer: Callable) -> Callable:
-    @functools.wraps(answer)
+class Passed(Exception):
+    """The checks found nothing wrong."""
+
+
+def _endpoint(engine: Engine, name: str) -> Callable:
+    """A question as an endpoint, and what ``turns.check_event`` asks before it waits: its checks alone."""
+    unasked = copy.copy(engine)
+
+    def ask(*_):
+        raise Passed
+
+    def check(*arguments):
+        with contextlib.suppress(Passed):
+            getattr(unasked, name)(*arguments)
+
+    @functools.wraps(getattr(engine, name))
     def endpoint(*arguments, **named):
         try:
-            return answer(*arguments, **named)
+            return getattr(engine, name)(*arguments, **named)
         except RequestError as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), print_exception=False) from error
 
+    unasked.ask, endpoint.check = ask, check
     return endpoint
 
 
@@ -273,7 +299,8 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
             enable_monitoring=False,
             strict_cors=True,
             allowed_paths=[],
-            max_file_size="1mb",
+            app_kwargs={"middleware": [Middleware(Guard)]},
+            state_session_capacity=200,  # a page that is open takes Gradio half a megabyte
             footer_links=["api"],
             theme=THEME,
             head=head(),

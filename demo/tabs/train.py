@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.components import race
 from demo.page import Page, View, formula
+from demo.turns import visitor
 
 EVERY = 0.2  # seconds between questions about a live race
 
@@ -59,8 +60,9 @@ def build(page: Page) -> View:
         here = engine.runs(recipe, task)
         return [engine.training(task, [name for name in names if name in here] or here[-1:], recipe)]
 
-    def begin(recipe, task, names, digits, steps, group, beta, lr, seed):
+    def begin(request: gr.Request, recipe, task, names, digits, steps, group, beta, lr, seed):
         found = engine.train(task, names, digits, steps, group, beta, lr, seed, recipe)
+        engine.trainer.own(found["key"], visitor(request, request))
         return [found, gr.Timer(active=True), *_buttons(False), gr.DownloadButton(visible=False)]
 
     def follow(heard, own):
