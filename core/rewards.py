@@ -1,12 +1,13 @@
 """What the policy is paid for: named terms, each in [0, 1], and their weighted sum.
 
-A new term is a function of ``Pictures`` and an entry in TERMS; then ``core.train`` can pay it by its name,
-and a run in core.recipes can pay it for good.
+A new term is a function of ``Pictures`` under ``@term``, and the first line of its docstring says what it is
+paid for. Then ``core.train`` has a flag for it, the page a slider, and a run in core.recipes can pay it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,16 +31,29 @@ class Pictures:
     typical: tuple[float, float]  # mean and spread of its samples' log-likelihood by itself, in nats
 
 
+Term = Callable[[Pictures], torch.Tensor]  # to (B,) in [0, 1]
+TERMS: dict[str, Term] = {}
+
+
+def term(function: Term) -> Term:
+    """Makes a function a term that can be paid, by its name."""
+    TERMS[function.__name__] = function
+    return function
+
+
+@term
 def confidence(pictures: Pictures) -> torch.Tensor:
     """The classifier's probability of the label."""
     return predict(pictures.classifier, pictures.images).gather(1, pictures.labels[:, None]).squeeze(1)
 
 
+@term
 def coherence(pictures: Pictures) -> torch.Tensor:
     """The share of all ink that belongs to the largest connected stroke."""
     return largest_stroke(pictures.images)
 
 
+@term
 def realism(pictures: Pictures) -> torch.Tensor:
     """How likely the picture is to the frozen reference, against its own samples; 0.5 is typical."""
     log_probs = pictures.reference.log_probs(pictures.labels, pictures.tokens)
@@ -47,7 +61,24 @@ def realism(pictures: Pictures) -> torch.Tensor:
     return torch.sigmoid((gather(log_probs, pictures.tokens).sum(1) - mean) / spread)
 
 
-TERMS = {"confidence": confidence, "coherence": coherence, "realism": realism}
+@term
+def symmetry(pictures: Pictures) -> torch.Tensor:
+    """How far a picture and its mirror image, left and right swapped, cover each other."""
+    return overlap(pictures.images, pictures.images.flip(-1))
+
+
+@term
+def little_ink(pictures: Pictures) -> torch.Tensor:
+    """How thin it is drawn: 1 for a blank sheet, 0 where a quarter of all possible ink is used, or more."""
+    return (1 - 4 * pictures.images.flatten(1).mean(1)).clamp(min=0)
+
+
+def likeness(drawing: torch.Tensor) -> Term:
+    """How far a picture and one drawing cover each other.
+
+    A term is made of the drawing, (1, 1, H, W) in [0, 1]; there is none without it.
+    """
+    return lambda pictures: overlap(pictures.images, drawing)
 
 
 class Rewards:
@@ -58,22 +89,35 @@ class Rewards:
         Args:
             classifier: gives the confidence; never the judge.
             reference: the frozen policy that says what is real.
-            weights: of the terms in TERMS; a term that is absent or weighs 0 is not paid.
-
-        Raises:
-            ValueError: a term that there is not, or none that is paid.
+            weights: see ``pay``.
         """
-        unknown = sorted(set(weights) - set(TERMS))
-        if unknown:
-            raise ValueError(f"unknown reward {unknown[0]!r}; allowed: {', '.join(TERMS)}.")
-        self.weights = {name: weight for name, weight in weights.items() if weight}
-        if not self.weights:
-            raise ValueError(f"no reward is paid; give one of {', '.join(TERMS)} a weight.")
         self.classifier, self.reference = classifier, reference
         device = next(reference.parameters()).device
         labels = torch.arange(500, device=device) % LABELS
         own = reference.sample(labels, generator=torch.Generator(device).manual_seed(0)).log_probs.sum(1)
         self.typical = own.mean().item(), own.std().item()
+        self.pay(weights)
+
+    def pay(self, weights: Mapping[str, float], drawing: torch.Tensor | None = None) -> None:
+        """Set what is paid.
+
+        Args:
+            weights: of the terms in TERMS; a term that is absent or weighs 0 is not paid.
+            drawing: (1, 1, H, W) in [0, 1]; with it, ``likeness`` can be paid as well.
+
+        Raises:
+            ValueError: a term that there is not, a weight that is no number, or none that is paid.
+        """
+        self.functions = TERMS if drawing is None else {**TERMS, "likeness": likeness(drawing)}
+        allowed = ", ".join(self.functions)
+        for name, weight in weights.items():
+            if name not in self.functions:
+                raise ValueError(f"unknown reward {name!r}; allowed: {allowed}.")
+            if not math.isfinite(weight):
+                raise ValueError(f"the weight of {name} is {weight}; allowed: a number.")
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        if not self.weights:
+            raise ValueError(f"no reward is paid; give one of {allowed} a weight.")
 
     @torch.no_grad()
     def terms(
@@ -85,7 +129,7 @@ class Rewards:
             images: (B, 1, H, W) in [0, 1]. labels: (B,) int64. tokens: (B, T) int64, the same pictures.
         """
         pictures = Pictures(images, labels, tokens, self.classifier, self.reference, self.typical)
-        return {name: TERMS[name](pictures) for name in (tuple(names) or self.weights)}
+        return {name: self.functions[name](pictures) for name in (tuple(names) or self.weights)}
 
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(B,) the weighted sum: the reward that is optimised."""
@@ -110,3 +154,9 @@ def largest_stroke(images: torch.Tensor) -> torch.Tensor:
     weight = (images * ink).flatten(1)
     strokes = weight.new_zeros(len(images), count + 1).scatter_add_(1, number.flatten(1).long(), weight)
     return strokes[:, 1:].amax(1) / weight.sum(1).clamp(min=1e-9)
+
+
+def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(B,) ink that both have over ink that either has: 1 for equal pictures, 0 where nothing is shared."""
+    shared, either = torch.minimum(a, b), torch.maximum(a, b)
+    return shared.flatten(1).sum(1) / either.flatten(1).sum(1).clamp(min=1e-9)

@@ -1,10 +1,14 @@
 import itertools
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from toys import Brightness, make_policy
 
+import core.rewards
+import core.train
 from core.bestofn import best_of_n_kl, best_of_n_success, rank_chances
 from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
 from core.rewards import INK, TERMS, Rewards, largest_stroke
@@ -67,14 +71,76 @@ def test_the_reward_is_the_weighted_sum_of_its_terms():
         Rewards(Brightness(), policy, {"confidence": 0.0})
 
 
-def test_a_new_term_is_one_function_and_one_entry(monkeypatch):
-    monkeypatch.setitem(TERMS, "dark", lambda pictures: 1 - pictures.images.flatten(1).mean(1))
-    policy, labels = make_policy("lstm"), torch.tensor([1, 1])
-    rewards = Rewards(Brightness(), policy, {"dark": 2.0})
-    tokens = torch.tensor([[0, 0, 0, 0], [1, 1, 1, 0]])
-    terms = rewards.terms(policy.tokenizer.decode(tokens), labels, tokens)
-    assert set(terms) == {"dark"}
-    torch.testing.assert_close(rewards.total(terms), torch.tensor([2.0, 0.5]))
+def paid(name, images, drawing=None):
+    """What a term makes of (B, 1, H, W) pictures that no policy drew."""
+    rewards = Rewards(Brightness(), make_policy("lstm"), {"confidence": 1.0})
+    rewards.pay({name: 1.0}, drawing)
+    labels = torch.ones(len(images), dtype=torch.int64)
+    return rewards.terms(images, labels, torch.zeros(len(images), 4, dtype=torch.int64))[name]
+
+
+def test_symmetry_is_1_for_mirrored_halves_0_for_one_of_them_and_the_same_for_both_ways_round():
+    images = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    half = images.clone()
+    half[..., 3:] = 0
+    torch.testing.assert_close(paid("symmetry", half + half.flip(-1)), torch.ones(5))
+    torch.testing.assert_close(paid("symmetry", half), torch.zeros(5))
+    torch.testing.assert_close(paid("symmetry", images), paid("symmetry", images.flip(-1)))
+    # Ink 2 on the left, 1 on the right: the mirror image covers 1 + 1 of the 2 + 2 that either has.
+    uneven = torch.tensor([[1.0, 0.5]]).view(1, 1, 1, 2)
+    assert paid("symmetry", uneven).item() == pytest.approx(0.5)
+
+
+def test_little_ink_falls_with_the_ink_to_a_quarter_of_the_sheet():
+    images = torch.zeros(4, 1, 8, 8)
+    for i, pixels in enumerate((0, 8, 16, 40)):  # of 64
+        images[i].view(-1)[:pixels] = 1
+    torch.testing.assert_close(paid("little_ink", images), torch.tensor([1.0, 0.5, 0.0, 0.0]))
+
+
+def test_likeness_is_1_for_the_drawing_itself_and_the_shared_part_of_both_otherwise():
+    drawing = torch.zeros(1, 1, 4, 4)
+    drawing[0, 0, 0, :2] = 1
+    shares_one, elsewhere, faint = torch.zeros(3, 1, 1, 4, 4)
+    shares_one[0, 0, 0, 1:3] = 1
+    elsewhere[0, 0, 2] = 1
+    faint[:] = drawing / 4
+    images = torch.cat([drawing, shares_one, elsewhere, faint])
+    torch.testing.assert_close(paid("likeness", images, drawing), torch.tensor([1.0, 1 / 3, 0.0, 0.25]))
+
+
+def test_every_term_is_a_number_from_0_to_1_of_blank_full_and_random_pictures():
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    images[0], images[1] = 0, 1
+    for name in TERMS:
+        found = paid(name, images)
+        assert found.shape == (6,) and (found >= 0).all() and (found <= 1).all(), name
+    assert paid("symmetry", images)[0] == paid("likeness", images, images[:1])[0] == 0  # no ink is no merit
+
+
+def test_likeness_needs_a_drawing_and_a_weight_is_a_number():
+    rewards = Rewards(Brightness(), make_policy("lstm"), {"confidence": 1.0})
+    with pytest.raises(ValueError, match="unknown reward 'likeness'; allowed: confidence, "):
+        rewards.pay({"likeness": 1.0})
+    for weight in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"the weight of symmetry is {weight}; allowed: a number"):
+            rewards.pay({"symmetry": weight})
+    assert rewards.weights == {"confidence": 1.0}
+
+
+def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line(monkeypatch, capsys):
+    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "@term" in part)
+    assert len(code.splitlines()) <= 10
+    monkeypatch.setattr(core.rewards, "TERMS", dict(TERMS))
+    monkeypatch.setattr(core.train, "TERMS", core.rewards.TERMS)
+    exec(code, vars(core.rewards).copy())
+    images = torch.zeros(2, 1, 4, 4)
+    images[0, 0, 0], images[1, 0, 1:4] = 1, 1
+    torch.testing.assert_close(paid("top_heavy", images), torch.tensor([1.0, 1 / 3]))
+    with pytest.raises(SystemExit):
+        core.train.main("grpo --recipe tiny-4x4 --help".split())
+    assert "--top-heavy" in capsys.readouterr().out
 
 
 def test_frechet_of_two_known_gaussians():
