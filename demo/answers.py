@@ -25,6 +25,7 @@ from core.recipes import RECIPES
 from core.rewards import TERMS
 from core.rl import train
 from demo import drawing, pictures, stepping
+from demo.checks import RequestError
 from demo.models import Models, Samples
 from demo.settings import USUAL
 
@@ -241,6 +242,15 @@ def score(models: Models, rows: list[list[float]], digit: int, task: str, centre
     if drawing.is_empty(image):
         return {"empty": True, "digit": digit}
     return grade(models, drawing.like_mnist(image) if centre else image, digit, task)
+
+
+@torch.no_grad()
+def likeness_of(models: Models, rows: list[list[float]]) -> torch.Tensor:
+    """(1, 1, size, size): a drawing as MNIST would have it, rounded to what a policy's tokens can say."""
+    image, tokenizer = torch.tensor(rows)[None, None], models.tokenizer
+    if drawing.is_empty(image):
+        raise RequestError("likeness is paid, but nothing is drawn; draw on the pad.")
+    return tokenizer.decode(tokenizer.encode(resize(drawing.like_mnist(image), tokenizer.size)))
 
 
 def fool(models: Models, what: str, digit: int, task: str, seed: int) -> dict:

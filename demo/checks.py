@@ -68,6 +68,16 @@ def digits(value: Any) -> list[int]:
     return found
 
 
+def weights(value: Any, terms: Sequence[str]) -> dict[str, float]:
+    """What each reward term weighs, 0 to 1; at least one of them is paid."""
+    if not isinstance(value, dict):
+        raise RequestError(f"rewards is {shown(value)}; allowed: weights by name, of {', '.join(terms)}.")
+    found = {one_of("reward", name, terms): number(name, weight, 0, 1) for name, weight in value.items()}
+    if not any(found.values()):
+        raise RequestError(f"no reward is paid; give one of {', '.join(terms)} a weight above 0.")
+    return {name: weight for name, weight in found.items() if weight}
+
+
 def temperature(value: Any) -> float:
     return number("temperature", value, 0.25, 2.0)
 

@@ -6,6 +6,8 @@ that was not recorded, so that the page is up before it.
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import hashlib
 import json
 import threading
@@ -17,7 +19,8 @@ from typing import Any, Literal
 from demo import checks, sources
 from demo.checks import RequestError
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # not core's: that would import torch
+CODE = Path(__file__).resolve().parents[1]  # read, and not imported from core: that would import torch
+CHECKPOINTS, REWARDS = CODE / "checkpoints", CODE / "core" / "rewards.py"
 RECIPES = {"pixels-8x8": "8×8 pixels", "patches-28x28": "28×28 patches"}
 STARTS = {"steer": "unlabelled", "refine": "labelled"}
 STARTING = ("random", *STARTS.values())
@@ -46,6 +49,8 @@ COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, ev
 }
 GROUPS = (4, 16, 64)  # samples of a group in One step
 UPDATES = 40  # the most that are taken there: the learning rate is then zero
+# A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
+EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
 WAITING = 16  # questions that may wait for the models; more are refused
 
 
@@ -105,6 +110,16 @@ class Engine:
             "title": f"{task.capitalize()}: {title}" if task else title,
             "colour": COLOURS.get(run, "#888888"),
         }
+
+    @cached_property
+    def terms(self) -> dict[str, str]:
+        """The reward terms of core.rewards, likeness to a drawing among them, by name: what each is."""
+        found = {}
+        for part in ast.parse(REWARDS.read_text(encoding="utf-8")).body:
+            marks = [ast.unparse(mark) for mark in getattr(part, "decorator_list", [])]
+            if marks == ["term"] or getattr(part, "name", "") == "likeness":
+                found[part.name] = (ast.get_docstring(part) or "").partition("\n")[0]
+        return found
 
     def metrics(self, recipe: str) -> dict:
         """What core.evaluate measured, read once; {} where nothing was, or it cannot be read."""
@@ -450,12 +465,16 @@ class Engine:
         path = {**found["trajectory"], **self.look(policy), "codes": self.ask(recipe, "codebook")}
         return {**self.look(policy), **found, "trajectory": path}
 
-    def training(self, task: str, names: list[str], recipe: str) -> dict:
+    def training(self, task: str, names: list[str], recipe: str, rewards: dict | None = None) -> dict:
         """The recorded training of shipped runs, for ``components.race``: every step's figures, some
-        steps' samples.
+        steps' samples. Of a reward of one's own, only the example is recorded.
         """
         recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
         names = self._runs(names, recipe, task)
+        rewards = checks.weights(rewards, tuple(self.terms)) if rewards else {}
+        example = self.recorded(recipe).get("example")
+        if example and (task, rewards) == ("steer", EXAMPLE):
+            return example
         frames = {name: self.recorded(recipe).get(json.dumps(["frames", task, name]), {}) for name in names}
         curves = [_read(self.root / recipe / task / name / "curve.json", list) for name in names]
         points = []
@@ -466,6 +485,8 @@ class Engine:
             ]
             points.append({"step": at, "samples": rows[0]["samples"], "racers": racers})
         says = "Recorded: how the policies that ship were trained. Move the slider, or press Train."
+        if rewards:
+            says = f"Recorded, with the usual reward. Train takes yours: {mixed(rewards)}."
         return {
             "key": f"recorded {recipe} {task} {' '.join(names)}",
             "state": "recorded",
@@ -505,17 +526,28 @@ class Engine:
         task: Any,
         names: Any,
         digits: Any,
-        steps: Any,
-        group: Any,
-        beta: Any,
-        lr: Any,
-        seed: Any,
-        recipe: Any,
+        steps: Any = None,
+        group: Any = None,
+        beta: Any = None,
+        lr: Any = None,
+        seed: Any = 0,
+        recipe: Any = "pixels-8x8",
+        rewards: Any = None,
+        picture: Any = None,
     ) -> dict:
-        """Start a race, or let it wait; returns its first news. None means what is usual."""
+        """Start a race, or let it wait; returns its first news. None means what is usual.
+
+        Args:
+            rewards: weights of ``terms`` that all runs are paid; empty: each is paid what it always is.
+            picture: a drawing, for likeness.
+        """
         recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
         names = self._runs(names, recipe, task)
+        rewards = checks.weights(rewards, tuple(self.terms)) if rewards else {}
+        picture = checks.picture(picture) if "likeness" in rewards else None
         models = self.models(recipe)
+        from core.recipes import find_recipe
+        from demo.answers import likeness_of
         from demo.settings import settings, wall
 
         config = settings(recipe, task, digits, steps, group, beta, lr)
@@ -523,8 +555,20 @@ class Engine:
             recipe, task, names, config.steps, config.steps * config.group * len(config.digits)
         )
         about["wall"] = {**wall(config), "size": self.size(recipe)}
-        key = self.trainer.start(about, models, task, names, config, checks.seed(seed))
+        runs = {name: find_recipe(recipe).tasks[task][name] for name in names}
+        if rewards:
+            runs = {name: dataclasses.replace(run, rewards=rewards) for name, run in runs.items()}
+            about["paid"] = f"Paid is {mixed(rewards)}."
+            about["terms"] = sorted(rewards, key=lambda name: (name == "confidence", -rewards[name]))
+        drawing = None if picture is None else likeness_of(models, picture)
+        key = self.trainer.start(about, models, task, runs, config, checks.seed(seed), drawing)
         return self.trainer.follow(key, 0)
+
+
+def mixed(rewards: dict[str, float]) -> str:
+    """A weighted sum of reward terms in words: confidence + 0.5 × little ink."""
+    parts = [f"{weight:g} × {name}" if weight != 1 else name for name, weight in rewards.items()]
+    return " + ".join(parts).replace("_", " ")
 
 
 def verdict(reinforce: dict, grpo: dict) -> str:

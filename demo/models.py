@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +81,15 @@ class Models:
             return self.guests[name][1]
         return STARTS.get(name.split("/")[0], name)
 
-    def rewards(self, task: str, run: str = "grpo") -> Rewards:
-        """What a run is paid."""
-        weights = RECIPES[self.recipe].tasks[task][run].rewards
+    def rewards(
+        self, task: str, weights: Mapping[str, float] | None = None, drawing: torch.Tensor | None = None
+    ) -> Rewards:
+        """What is paid in a task, see ``Rewards.pay``; by default what its GRPO is paid."""
+        usual = RECIPES[self.recipe].tasks[task]["grpo"].rewards
         reference, classifier = self.policy(STARTS[task]), self.classifier
-        return self._once(f"rewards {task} {run}", lambda: Rewards(classifier, reference, weights))
+        found = copy.copy(self._once(f"rewards {task}", lambda: Rewards(classifier, reference, usual)))
+        found.pay(weights or usual, drawing)
+        return found
 
     def draw(self, name: str, digit: int, temperature: float, seed: int, count: int, prefix=None) -> Samples:
         """Samples of a policy; the same arguments give the same samples, and recent ones are kept.

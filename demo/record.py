@@ -13,8 +13,11 @@ import base64
 import itertools
 import json
 import os
+import time
 
-from demo.engine import GROUPS, STARTS, Engine
+from demo.engine import EXAMPLE, GROUPS, STARTS, Engine
+
+SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
 
 
 def _seven() -> str:
@@ -78,6 +81,37 @@ def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:
     return found
 
 
+def finished(engine: Engine, first: dict, key: str, says: str) -> dict:
+    """A live race, followed from its first news to its end, as a recording for ``components.race``."""
+    points, news = [], first
+    while not news["over"]:
+        time.sleep(0.2)
+        news = engine.trainer.follow(first["key"], len(points))
+        points += news["points"]
+    if news["state"] != "done":
+        raise RuntimeError(news["says"])
+    for point in points[:-1]:
+        if point["step"] not in SHOWN:
+            for racer in point["racers"]:
+                racer["frame"] = None
+    return {
+        **first,
+        "key": key,
+        "state": "recorded",
+        "over": True,
+        "says": says,
+        "from": 0,
+        "points": points,
+    }
+
+
+def example(engine: Engine, recipe: str) -> dict:
+    """The example of a reward of one's own, trained on as Train live would."""
+    first = engine.train("steer", ["reinforce", "grpo"], list(range(10)), recipe=recipe, rewards=EXAMPLE)
+    says = "Recorded: a race on another reward than the usual one. Move the slider, or press Train."
+    return finished(engine, first, f"recorded {recipe} example", says)
+
+
 def main() -> None:
     engine = Engine()
     for recipe in engine.recipes:
@@ -89,6 +123,8 @@ def main() -> None:
                 key = json.dumps(["frames", task, run])
                 found = frames(engine, recipe, task, run)
                 answers[key] = found if len(found) > 2 else before.get(key, found)
+        if recipe == "pixels-8x8":  # at 28x28 it takes longer than a visitor waits
+            answers["example"] = example(engine, recipe)
         fresh = path.with_suffix(".writing")
         content = {"weights": engine.fingerprint(recipe), "answers": answers}
         fresh.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

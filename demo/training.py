@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 
 from core.configs import RLConfig
-from core.recipes import RECIPES, STARTS
+from core.recipes import STARTS, Run
 from core.rl import RLStep, train
 from demo import pictures
 from demo.checks import RequestError
@@ -43,17 +43,26 @@ class Stopped(Exception):
 class Race(threading.Thread):
     """Waits for its turn, takes a step of each run at a time, and can be paused and stopped at any moment."""
 
-    def __init__(self, trainer, models: Models, task: str, names: list[str], config: RLConfig, seed: int):
+    def __init__(
+        self,
+        trainer,
+        models: Models,
+        task: str,
+        runs: dict[str, Run],
+        config: RLConfig,
+        seed: int,
+        drawing: torch.Tensor | None = None,  # that samples are to look like, where likeness is paid
+    ):
         super().__init__(daemon=True)
-        self.trainer, self.models, self.task, self.names = trainer, models, task, names
-        self.config, self.seed, self.key = config, seed, secrets.token_hex(8)
+        self.trainer, self.models, self.task, self.runs = trainer, models, task, runs
+        self.config, self.seed, self.drawing, self.key = config, seed, drawing, secrets.token_hex(8)
         self.about: dict = {}  # what the page needs to know once
         self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
         self.heard = self.since = time.monotonic()  # of the last question, and of the present state
         self.trained = self.paused = 0.0  # seconds before the present state
         self.visitor = ("", "")  # who started it: an address, and the page there
-        self.policies = [copy.deepcopy(models.policy(STARTS[task])) for _ in names]
+        self.policies = [copy.deepcopy(models.policy(STARTS[task])) for _ in runs]
         for policy in self.policies:
             if config.guidance != 1:
                 policy.guidance = config.guidance
@@ -97,7 +106,7 @@ class Race(threading.Thread):
                 if self.state in ENDED or time.monotonic() - self.heard > SILENCE:
                     return self.enter("stopped", "Stopped: it left the line.")
             self.enter("running")
-            with ThreadPoolExecutor(len(self.names), initializer=step_back) as pool:
+            with ThreadPoolExecutor(len(self.runs), initializer=step_back) as pool:
                 self.race(pool)
             self.enter("done", "Done.")
         except Stopped:
@@ -113,11 +122,11 @@ class Race(threading.Thread):
 
     def race(self, pool: ThreadPoolExecutor) -> None:
         models, runs = self.models, []
-        for name, policy in zip(self.names, self.policies, strict=True):
-            run = RECIPES[models.recipe].tasks[self.task][name]
+        for run, policy in zip(self.runs.values(), self.policies, strict=True):
             config = self.config if run.config.beta else dataclasses.replace(self.config, beta=0.0)
             generator = torch.Generator().manual_seed(self.seed)
-            start, rewards = models.policy(STARTS[self.task]), models.rewards(self.task, name)
+            rewards = models.rewards(self.task, run.rewards, self.drawing)
+            start = models.policy(STARTS[self.task])
             runs.append(train(policy, start, rewards, models.judge, run.algorithm, config, generator))
         try:
             for _ in range(self.config.steps):
@@ -139,7 +148,13 @@ class Race(threading.Thread):
         images = self.models.tokenizer.decode(tokens)
         sheet = pictures.sheet(images, shown["columns"])
         frame = {"sheet": sheet, "reads": self.models.judge(images).argmax(1).tolist()}
-        return {"frame": frame, "success": round(record.success, 4), "kl": round(record.kl, 3)}
+        terms = {name: round(value, 4) for name, value in record.terms.items()}
+        return {
+            "frame": frame,
+            "success": round(record.success, 4),
+            "kl": round(record.kl, 3),
+            "terms": terms,
+        }
 
 
 def step_back() -> None:

@@ -37,7 +37,8 @@ TABS = {  # a new tab is one file and one line here
     "complete": ("Complete", complete.build),
     "results": ("Results", results.build),
 }
-ONE_DIGIT, ENDS = [7], ["reinforce", "grpo"]  # what /train does where nothing is said
+# What /train does where nothing is said.
+ONE_DIGIT, ENDS, AS_USUAL, NO_PICTURE = [7], ["reinforce", "grpo"], {}, []
 ENDPOINTS = ("generate", "compare", "score", "complete", "group", "one_step")
 GREEN = gr.themes.Color(  # Okabe and Ito's, GRPO's own colour, from light to dark
     "#e6f6f1",
@@ -108,9 +109,9 @@ def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_
     for name, view in views.items():
         js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
         shared.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
-    names = list(shared.linked)
-    view = f"Object.fromEntries({json.dumps(names)}.map((name, i) => [name, values[i]]))"
-    changed = f"(...values) => grpo.remember({view})"
+    usual = json.dumps([[name, control.value] for name, control in shared.linked.items()])
+    view = f"{usual}.map(([name, usual], i) => [name, values[i] === usual ? null : values[i]])"
+    changed = f"(...values) => grpo.remember(Object.fromEntries({view}))"
     controls = list(shared.linked.values())
     gr.on([control.change for control in controls], None, controls, None, js=changed)
 
@@ -163,9 +164,10 @@ def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_
         step = gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip()
         updates = [given.get(control, gr.skip()) for control in others]
         dropdowns = policies(given[shared.recipe], [], *chosen)
-        return [gr.Tabs(selected=tab), step, *updates, *dropdowns, *answer(tab, given)]
+        shown = shared.answering(answer, len(outputs))(tab, given)
+        return [gr.Tabs(selected=tab), step, *updates, *dropdowns, *shown]
 
-    linked = [all_tabs, walkthrough, *others, *shared.policies, *outputs]
+    linked = [all_tabs, walkthrough, *others, *shared.policies, *outputs, shared.notice]
     opening = page.load(open_link, None, linked, api_visibility="private", show_progress="hidden")
     opening.then(None, None, None, js="() => grpo.begin()")
 
@@ -178,14 +180,8 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
     policies = [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else []
     choices = {"tab": list(TABS), "recipe": engine.recipes, "task": ["steer", "refine"], "policy": policies}
     choices["group"] = [str(size) for size in GROUPS]
-    ranges = {
-        "digit": (0, 9),
-        "seed": (0, 2**31 - 1),
-        "step": (1, 6),
-        "updates": (0, UPDATES),
-        "rows": (0, 8),
-        "temperature": (0.25, 2),
-    }
+    whole = {"digit": (0, 9), "seed": (0, 2**31 - 1), "step": (1, 6), "updates": (0, UPDATES), "rows": (0, 8)}
+    ranges = {**whole, "temperature": (0.25, 2), **{name: (0, 1) for name in engine.terms}}
     values, refused = {}, []
     for name, text in query.items():
         if name in choices and text in choices[name]:
@@ -195,8 +191,8 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
         elif name in ranges:
             low, high = ranges[name]
             plain = re.fullmatch(r"\d{1,10}(\.\d{1,6})?", text, re.ASCII)
-            if plain and low <= float(text) <= high and (name == "temperature" or "." not in text):
-                values[name] = float(text) if name == "temperature" else int(text)
+            if plain and low <= float(text) <= high and not (name in whole and "." in text):
+                values[name] = int(text) if name in whole else float(text)
             else:
                 refused.append(f"The link's {name} is “{text[:40]}”; allowed: {low} to {high}.")
     return values, refused
@@ -216,6 +212,8 @@ def endpoints(engine: Engine) -> None:
         runs: list = ENDS,
         seed: int = 0,
         recipe: str = "pixels-8x8",
+        rewards: dict[str, float] = AS_USUAL,
+        picture: list = NO_PICTURE,
     ) -> dict:
         """Train runs side by side, and report each few steps; closing the request stops it.
 
@@ -225,12 +223,18 @@ def endpoints(engine: Engine) -> None:
             runs: one to three of the task's runs.
             seed: of everything random.
             recipe: "pixels-8x8" or "patches-28x28".
+            rewards: what all are paid instead of the usual, such as {"confidence": 1, "symmetry": 0.5}: a
+                weight from 0 to 1 for each term of core/rewards.py, "likeness" among them.
+            picture: what likeness compares samples with, as for score.
 
         Returns:
             again and again, "state", "says" and, for each step since the last report, its "points".
         """
         try:
-            key, seen = engine.train(task, runs, digits, None, None, None, None, seed, recipe)["key"], 0
+            started = engine.train(
+                task, runs, digits, seed=seed, recipe=recipe, rewards=rewards, picture=picture
+            )
+            key, seen = started["key"], 0
             engine.trainer.own(key, visitor(request, request))
         except RequestError as error:
             raise gr.Error(str(error), print_exception=False) from error

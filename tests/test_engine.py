@@ -16,10 +16,11 @@ from PIL import Image
 from core import checkpoints, figures, metrics
 from core.data import resize
 from core.recipes import RECIPES
+from core.rewards import overlap
 from demo import answers, checks, drawing, pictures, record, training
 from demo import engine as engines
 from demo.checks import RequestError
-from demo.engine import COLOURS, Engine, verdict
+from demo.engine import COLOURS, EXAMPLE, Engine, verdict
 from demo.record import SEVEN
 from demo.tabs.results import headline, ladder
 from demo.ui import read_link
@@ -267,6 +268,9 @@ def test_too_many_waiting_questions_are_refused(engine):
         ({"digit": "1_0"}, {}, "digit is “1_0”"),
         ({"seed": "1.5"}, {}, "seed is “1.5”"),
         ({"temperature": "NaN"}, {}, "temperature is “NaN”"),
+        ({"symmetry": "0.25", "little_ink": "1"}, {"symmetry": 0.25, "little_ink": 1.0}, ""),
+        ({"symmetry": "NaN"}, {}, "symmetry is “NaN”; allowed: 0 to 1."),
+        ({"likeness": "2"}, {}, "likeness is “2”"),
         ({"policy": "steer/ppo"}, {}, "policy is “steer/ppo”; allowed: random, "),
         ({"recipe": "../x", "utm": "1"}, {}, "recipe is “../x”; allowed: pixels-8x8"),
     ],
@@ -413,6 +417,51 @@ def test_a_race_learns_a_digit(engine):
     assert points[-1]["racers"][1]["success"] > points[0]["racers"][1]["success"] + 0.3
 
 
+def test_a_race_on_a_reward_of_ones_own_pays_all_the_same_and_follows_it(engine):
+    mix = {"little_ink": 1, "likeness": 0.5, "confidence": 0}
+    first = engine.train(
+        "steer", ["reinforce", "grpo"], [7], steps=8, group=32, beta=0, rewards=mix, picture=SEVEN
+    )
+    assert first["paid"] == "Paid is little ink + 0.5 × likeness."
+    assert first["terms"] == ["little_ink", "likeness"]
+    _, points = follow(engine, first["key"])
+    racers = [points[0]["racers"], points[-1]["racers"]]
+    assert [set(racer["terms"]) for racer in racers[0]] == [{"little_ink", "likeness"}] * 2
+    before, after = (side[1]["terms"] for side in racers)
+    assert after["little_ink"] > before["little_ink"] + 0.1
+    key = engine.train("steer", ["grpo"], [7], 1, 8)["key"]
+    _, points = follow(engine, key)  # as usual again
+    assert set(points[0]["racers"][0]["terms"]) == {"confidence"}
+    assert "paid" not in engine.trainer.follow(key, 0)
+
+
+def test_a_drawing_is_most_like_itself_and_a_faint_one_in_a_corner_as_well(engine, recipe):
+    seven = torch.tensor(checks.picture(SEVEN))
+    corner = torch.zeros(28, 28)
+    corner[1:15, 1:15] = 0.5 * resize(seven[None, None], 14)[0, 0]
+    models = engine.models(recipe)
+    drawn = answers.likeness_of(models, seven.tolist())
+    assert overlap(drawn, drawn).item() == pytest.approx(1)
+    again = answers.likeness_of(models, corner.tolist())
+    zero = models.draw("refine/grpo", 0, 1.0, 0, 8).images
+    assert overlap(again, drawn).item() > 1.5 * overlap(zero, drawn).max().item()
+
+
+def test_the_example_is_recorded_for_the_page_and_another_mix_is_said_not_to_be(engine):
+    runs = ["reinforce", "grpo"]
+    shown = engine.training("steer", runs, "pixels-8x8", EXAMPLE)
+    assert shown["state"] == "recorded" and "symmetry" in shown["paid"]
+    first, last = (shown["points"][at]["racers"] for at in (0, -1))
+    assert all(racer["frame"] for racer in [*first, *last])
+    assert len(last[1]["frame"]["reads"]) == shown["wall"]["count"]
+    for then, now in zip(first, last, strict=True):
+        assert now["terms"]["symmetry"] > then["terms"]["symmetry"]
+    assert len(json.dumps(shown)) < 200_000
+    other = engine.training("steer", runs, "pixels-8x8", {"confidence": 0.5, "little_ink": 1.0})
+    assert "with the usual reward" in other["says"] and "0.5 × confidence + little ink" in other["says"]
+    assert engine.training("steer", runs, "pixels-8x8")["says"].startswith("Recorded: how the policies that")
+
+
 def test_pausing_and_stopping_act_inside_a_step_and_races_wait_their_turn(engine):
     first = race(engine, steps=300, group=64)
     follow(engine, first, lambda news: bool(news["points"]))
@@ -491,6 +540,15 @@ def test_the_line_is_not_endless(engine, monkeypatch):
         ({"task": "scratch"}, "task is 'scratch'"),
         ({"names": ["ppo"]}, "run is 'ppo'; allowed: reinforce"),
         ({"names": []}, r"runs is \[\]"),
+        ({"rewards": {"symmetry": math.nan}}, "symmetry is nan; allowed: a number from 0 to 1"),
+        ({"rewards": {"symmetry": 10**400}}, "symmetry is a number of more than 30 digits"),
+        ({"rewards": {"symmetry": -0.1}}, "symmetry is -0.1"),
+        ({"rewards": {"symmetry": True}}, "symmetry is True"),
+        ({"rewards": {"beauty": 1}}, "reward is 'beauty'; allowed: confidence, "),
+        ({"rewards": {"symmetry": 0}}, "no reward is paid; give one of confidence, "),
+        ({"rewards": ["symmetry"]}, r"rewards is \['symmetry'\]; allowed: weights by name, of confidence"),
+        ({"rewards": {"likeness": 1}}, "picture is None"),
+        ({"rewards": {"likeness": 1}, "picture": BLANK}, "nothing is drawn"),
     ],
 )
 def test_bad_settings_are_refused_in_words(engine, change, words):
@@ -505,6 +563,7 @@ def test_the_recorded_file_is_written_whole(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(record, "Engine", lambda: Engine(tmp_path))
     monkeypatch.setattr(record, "record", lambda engine, recipe: {"question": "answer"})
     monkeypatch.setattr(record, "frames", lambda *_: {})
+    monkeypatch.setattr(record, "example", lambda *_: {})
     monkeypatch.setattr(engines, "RECIPES", {"pixels-8x8": ""})
     record.main()
     written = json.loads((tmp_path / "pixels-8x8" / "recorded.json").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@ import math
 import re
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 from toys import Brightness, make_policy
@@ -12,6 +13,8 @@ import core.train
 from core.bestofn import best_of_n_kl, best_of_n_success, rank_chances
 from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
 from core.rewards import INK, TERMS, Rewards, largest_stroke
+from demo import engine as engines
+from demo import ui
 
 
 def strokes_by_hand(image):
@@ -128,7 +131,9 @@ def test_likeness_needs_a_drawing_and_a_weight_is_a_number():
     assert rewards.weights == {"confidence": 1.0}
 
 
-def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line(monkeypatch, capsys):
+def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line_and_on_the_page(
+    monkeypatch, tmp_path, capsys
+):
     guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "@term" in part)
     assert len(code.splitlines()) <= 10
@@ -141,6 +146,13 @@ def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line(m
     with pytest.raises(SystemExit):
         core.train.main("grpo --recipe tiny-4x4 --help".split())
     assert "--top-heavy" in capsys.readouterr().out
+    changed = tmp_path / "rewards.py"
+    changed.write_text(engines.REWARDS.read_text(encoding="utf-8") + "\n\n" + code, encoding="utf-8")
+    monkeypatch.setattr(engines, "REWARDS", changed)
+    page = ui.build(engines.Engine())
+    sliders = {block.label: block.info for block in page.blocks.values() if isinstance(block, gr.Slider)}
+    assert sliders["top heavy"] == "The share of the ink that is in the upper half."
+    assert {name.replace("_", " ") for name in TERMS} | {"likeness"} < set(sliders)
 
 
 def test_frechet_of_two_known_gaussians():

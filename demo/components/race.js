@@ -54,9 +54,15 @@ grpo.race = (element, props, watch) => {
       ...value.racers.map(({ title, colour }) =>
         make("span", {}, make("i", { style: `background:${colour}` }), title)));
     const plots = [make("div", { class: "chart" }), make("div", { class: "chart" })];
-    charts.replaceChildren(...plots, key);
-    parts.plots = plots;
+    // where the reward is not the usual one, the second chart shows a term of it, or the KL
+    const choices = [...(value.terms || []), "kl"].map((name) => make("option", { value: name }, label(name)));
+    const choice = make("select", { "aria-label": "What the second chart shows", hidden: !value.terms,
+      onchange: () => show(Number(scrub.value)) }, ...choices);
+    charts.replaceChildren(plots[0], choice, plots[1], key);
+    Object.assign(parts, { plots, choice });
   }
+
+  const label = (name) => (name === "kl" ? "KL: nats moved from the start" : name.replaceAll("_", " "));
 
   // The samples of a step: its own, or where a recording kept only some steps, the last that it kept.
   function frame(racer, at) {
@@ -81,16 +87,17 @@ grpo.race = (element, props, watch) => {
         grpo.cells(part.wall, { ...now.wall, ...drawn });
       }
     });
-    const line = (i, what) => ({ name: now.racers[i].title, colour: now.racers[i].colour,
-      points: points.slice(0, at + 1).map((p) => [p.samples, p.racers[i][what]]) });
     const x = { label: "samples", max: now.most_samples };
-    const [success, kl] = parts.plots;
-    grpo.plot(success, { series: parts.map((_, i) => line(i, "success")), x,
-      y: { label: "success, by the judge", max: 1, percent: true } });
-    const most = Math.max(1, ...points.flatMap((p) => p.racers.map((r) => r.kl)));
-    grpo.plot(kl, { series: parts.map((_, i) => line(i, "kl")), x,
-      y: { label: "KL: nats moved from the start",
-        max: [1, 10, 50, 100, 200, 500].find((k) => k >= most) || most } });
+    const curves = (home, of, y) => grpo.plot(home, { x, y, series: now.racers.map(({ title, colour }, i) => (
+      { name: title, colour, points: points.slice(0, at + 1).map((p) => [p.samples, of(p.racers[i])]) })) });
+    const [first, second] = parts.plots;
+    curves(first, ({ success }) => success, { label: "success, by the judge", max: 1, percent: true });
+    const chosen = parts.choice.value;
+    if (chosen !== "kl")
+      return curves(second, ({ terms }) => terms[chosen], { label: label(chosen), max: 1 });
+    const most = Math.max(1, ...points.flatMap((p) => p.racers.map((racer) => racer.kl)));
+    curves(second, ({ kl }) => kl,
+      { label: label("kl"), max: [1, 10, 50, 100, 200, 500].find((k) => k >= most) || most });
   }
 
   // what was recorded and asked for last: asking again does not bring it back over a live run
@@ -102,7 +109,7 @@ grpo.race = (element, props, watch) => {
       if (known || !run.over) return;
     }
     if (value.racers && (!now || value.key !== now.key)) open(value);
-    status.textContent = value.says;
+    status.textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
     if (!now || value.key !== now.key) return;
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));

@@ -93,7 +93,7 @@ def _graded(found: dict, what: str) -> list:
     rows = ""
     for name, value in found["terms"].items():
         weight = f"x {paid[name]:g}" if name in paid else "not paid here"
-        rows += f"<tr><th>{name}</th><td>{value:.3f}</td><td>{weight}</td></tr>"
+        rows += f"<tr><th>{name.replace('_', ' ')}</th><td>{value:.3f}</td><td>{weight}</td></tr>"
     return [pictures, {"digit": digit, "series": series}, claim, f"<table>{rows}</table>"]
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import gradio as gr
 
-from demo.components import race
+from demo.components import drawing_pad, race
+from demo.engine import EXAMPLE
 from demo.page import Page, View, formula
+from demo.record import SEVEN
 from demo.turns import visitor
 
 EVERY = 0.2  # seconds between questions about a live race
@@ -36,6 +38,18 @@ def build(page: Page) -> View:
         "Same start, same random numbers, same number of samples. REINFORCE is the course guide's. Cross: "
         "the judge reads another digit."
     )
+    with gr.Accordion("Your own reward", open=False, elem_classes="more", elem_id="train-reward"), gr.Row():
+        with gr.Column(scale=3):
+            gr.Markdown(
+                "All that race are paid this mix instead of their usual reward. Push one term too far, and "
+                "see what the judge makes of it. The address holds the weights, not the drawing."
+            )
+            with gr.Row():
+                mix = [_slider(name, says) for name, says in engine.terms.items()]
+            example = gr.Button("Show a recorded one: symmetric digits", elem_id="train-example")
+        with gr.Column(scale=1, min_width=220):
+            gr.Markdown("What likeness compares with:")
+            pad = drawing_pad("train-pad", SEVEN)
     with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
         steps = gr.Number(None, label="Steps (empty: as usual)", minimum=1, maximum=300, precision=0)
         group = gr.Number(None, label="Samples of a digit and step", minimum=2, maximum=128, precision=0)
@@ -56,12 +70,22 @@ def build(page: Page) -> View:
     timer = gr.Timer(EVERY, active=False)
     heard = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
 
-    def recorded(recipe, task, names):
-        here = engine.runs(recipe, task)
-        return [engine.training(task, [name for name in names if name in here] or here[-1:], recipe)]
+    usual = [slider.value for slider in mix]
 
-    def begin(request: gr.Request, recipe, task, names, digits, steps, group, beta, lr, seed):
-        found = engine.train(task, names, digits, steps, group, beta, lr, seed, recipe)
+    def paid(weights):
+        """The mix of the sliders; none where they stand as they did at first."""
+        return {} if list(weights) == usual else dict(zip(engine.terms, weights, strict=True))
+
+    def recorded(recipe, task, names, *weights):
+        here = engine.runs(recipe, task)
+        known = [name for name in names if name in here] or here[-1:]
+        return [engine.training(task, known, recipe, paid(weights))]
+
+    def begin(
+        request: gr.Request, recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights
+    ):
+        rewards = paid(weights)
+        found = engine.train(task, names, digits, steps, group, beta, lr, seed, recipe, rewards, picture)
         engine.trainer.own(found["key"], visitor(request, request))
         return [found, gr.Timer(active=True), *_buttons(False), gr.DownloadButton(visible=False)]
 
@@ -82,7 +106,7 @@ def build(page: Page) -> View:
         return follow(heard, own)
 
     heard_js = "(heard, ...rest) => [`${grpo.run.key} ${grpo.run.seen}`, ...rest]"
-    settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed]
+    settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed, pad, *mix]
     buttons = [start, pause, stop]
     page.on(start.click, begin, settings, [shown, timer, *buttons, download])
     followed = [shown, timer, *buttons, download, page.own]
@@ -110,9 +134,26 @@ def build(page: Page) -> View:
             api_visibility="private",
             concurrency_id="news",
         )
-    inputs, outputs = [page.recipe, task, names], [shown]
+    inputs, outputs = [page.recipe, task, names, *mix], [shown]
     page.on([task.input, names.input], recorded, inputs, outputs)
+    shows = example.click(
+        lambda: ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)],
+        None,
+        [task, *mix],
+        api_visibility="private",
+        queue=False,
+    )
+    page.on(shows.then, recorded, inputs, outputs)
+    page.linked |= dict(zip(engine.terms, mix, strict=True))
     return View(recorded, inputs, outputs)
+
+
+def _slider(name: str, says: str) -> gr.Slider:
+    """What a reward term weighs; as a rule, confidence is all that is paid."""
+    usual = 1 if name == "confidence" else 0
+    return gr.Slider(
+        0, 1, usual, step=0.05, label=name.replace("_", " "), info=says, buttons=[], min_width=300
+    )
 
 
 def _buttons(over: bool, paused: bool = False) -> list[gr.Button]:

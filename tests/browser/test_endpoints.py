@@ -59,6 +59,17 @@ def test_a_training_is_followed_to_its_end(client):
     assert steps[:3] == [0, 1, 2]
 
 
+def test_a_training_on_a_reward_of_ones_own_reports_its_terms_and_refuses_what_is_none(client):
+    mix = {"symmetry": 1, "confidence": 0.5}
+    job = client.submit(digits=[7], runs=["grpo"], rewards=mix, api_name="/train")
+    points = next(news["points"] for news in job if news["points"])
+    job.cancel()
+    assert set(points[0]["racers"][0]["terms"]) == {"symmetry", "confidence"}
+    for rewards, words in (({"beauty": 1}, "reward is 'beauty'"), ({"likeness": 1}, "picture is 0 rows")):
+        with pytest.raises(Exception, match=words):
+            client.predict(rewards=rewards, api_name="/train")
+
+
 @pytest.mark.parametrize(
     ("name", "bad", "words"),
     [

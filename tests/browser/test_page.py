@@ -335,6 +335,33 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     says(page, "#train-race .status", "Stopped by you")  # the result is not replaced by the recording
 
 
+def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
+    page = visit("?tab=train&symmetry=0.5")
+    ready(page, "train")
+    says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry.")
+    page.locator("#train-reward .label-wrap").click()
+    thin = page.get_by_role("spinbutton", name="little ink")
+    thin.fill("0.75")
+    thin.press("Enter")
+    page.wait_for_function("location.search.includes('little_ink=0.75')")
+    assert "symmetry=0.5" in page.url and "confidence" not in page.url  # the rest is as usual
+    page.locator("#train-start").click()
+    says(page, "#train-race .status", re.compile(r"Step [2-9].* symmetry \+ 0.75 × little ink"), 60_000)
+    page.locator("#train-stop").click()
+    says(page, "#train-race .status", "Stopped by you")
+    choice = page.get_by_label("What the second chart shows")
+    names = ["little ink", "symmetry", "confidence", "KL: nats moved from the start"]
+    assert choice.locator("option").all_inner_texts() == names
+    for name in names:
+        choice.select_option(label=name)
+        assert page.locator("#train-race .chart >> nth=1").locator("text.axis >> nth=1").inner_text() == name
+    page.locator("#train-example").click()
+    says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
+    page.wait_for_function("/symmetry=1(?!.*little_ink)/.test(location.search)")
+    nothing = visit("?tab=train&confidence=0")
+    says(nothing, "#notice", "no reward is paid")
+
+
 def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(visit, proxy):
     page = visit("?tab=train", at=f"http://127.0.0.1:{proxy.port}")
     ready(page, "train")
