@@ -100,7 +100,7 @@ def main(seconds: float = SECONDS) -> None:
     address = f"http://127.0.0.1:{port}"
     try:
         time.sleep(25)  # the models load
-        visit(address, 4, 1, ALONE)  # everything is used once
+        visit(address, VISITORS, TRAINING, 2 * ALONE)  # every thread, cache and model is used
         alone = visit(address, 1, 0, ALONE)
         before = resident(server.pid)
         visitors = visit(address, VISITORS, TRAINING, seconds)
