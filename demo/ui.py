@@ -265,7 +265,7 @@ def _endpoint(engine: Engine, name: str) -> Callable:
     """A question as an endpoint, and what ``turns.check_event`` asks before it waits: its checks alone."""
     unasked = copy.copy(engine)
 
-    def ask(*_):
+    def passed(*_):
         raise Passed
 
     def check(*arguments):
@@ -279,7 +279,8 @@ def _endpoint(engine: Engine, name: str) -> Callable:
         except RequestError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    unasked.ask, endpoint.check = ask, check
+    unasked.ask = unasked.models = passed
+    endpoint.check = check
     return endpoint
 
 

@@ -20,6 +20,7 @@ GOOD = {  # of each endpoint
     "score": [BLANK, 7, "steer", "pixels-8x8", True],
     "complete": [BLANK, "refine/grpo", 7, 4, 1.0, 0, 4, "pixels-8x8"],
     "group": ["steer", 7, 0, "pixels-8x8"],
+    "one_step": [7, 4, 3, False, 2, "pixels-8x8"],
 }
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 WRONG = [10**309, -(10**400), float("nan"), float("inf"), "７", "٧", " 7 ", "1_0", FILE, {}, None]  # noqa: RUF001
@@ -44,6 +45,7 @@ def served():
     patch, gate = pytest.MonkeyPatch(), Gate()
     patch.setattr(Engine, "warm_up", lambda self: None)
     patch.setattr(Engine, "ask", lambda self, *asked: gate.answer(*asked))
+    patch.setattr(Engine, "models", lambda self, recipe: pytest.fail("asked for the models"))
     page = ui.serve(block=False)
     yield SimpleNamespace(
         page=page, gate=gate, client=httpx.Client(), at=f"http://127.0.0.1:{page.server_port}"
@@ -74,14 +76,16 @@ def events(page) -> dict:
     return {fn.api_name: fn for fn in page.fns.values()}
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", ui.ENDPOINTS)
 def test_every_endpoint_refuses_every_wrong_value_in_words_before_it_waits(served, name):
     fn = events(served.page)[name]
     turns.check_event(fn, GOOD[name])
     for at in range(len(GOOD[name])):
         for wrong in WRONG:
-            if at == 4 and (name == "score" or (name == "compare" and not wrong)):
-                continue  # to centre or not; no other policy
+            if (name, at) in {("score", 4), ("one_step", 3)} or (
+                at == 4 and name in ("compare", "one_step") and not wrong
+            ):
+                continue  # yes or no; no other policy, no sample of one's own
             with pytest.raises(RequestError, match=r"(is|holds) .*(allowed: |than 18 digits)"):
                 turns.check_event(fn, [*GOOD[name][:at], wrong, *GOOD[name][at + 1 :]])
     for data in ([], GOOD[name][:2], [*GOOD[name], 1]):
