@@ -352,9 +352,10 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     choice = page.get_by_label("What the second chart shows")
     names = ["little ink", "symmetry", "confidence", "KL: nats moved from the start"]
     assert choice.locator("option").all_inner_texts() == names
+    title = page.locator("#train-race .chart >> nth=1").locator("text.axis >> nth=1")
     for name in names:
         choice.select_option(label=name)
-        assert page.locator("#train-race .chart >> nth=1").locator("text.axis >> nth=1").inner_text() == name
+        assert title.text_content() == name
     page.locator("#train-example").click()
     says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
     page.wait_for_function("/symmetry=1(?!.*little_ink)/.test(location.search)")
