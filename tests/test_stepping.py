@@ -181,7 +181,7 @@ def test_an_answer_says_what_was_measured(engine, recipe):
     assert f"You guessed {other}. Measured: {best}" in onestep._question(found, letters, other, spread)[2]
     fresh = engine.one_step(7, 16, 0, True, None, recipe)
     assert onestep._question(fresh, letters, None, spread)[2] == ""
-    third = {**fresh, "at": 2}
+    third = {**fresh, "at": 2}  # another question
     answer = onestep._question(third, letters, "a quarter", spread)[2]
     assert answer.startswith("You guessed a quarter, and so it is. Measured on 1,024 samples")
 

@@ -16,7 +16,7 @@ WEIGHTS = {  # what becomes of the rewards: in words, and whose line computes it
     "reinforce": ("REINFORCE: the reward itself", "reinforce"),
     "scaled": ("Divided by the standard deviation", "scaled"),
 }
-WHICH, KL, SPREAD = range(3)  # the questions, one for each of three updates in turn
+WHICH, KL, SPREAD = range(3)  # the questions
 
 
 def build(page: Page) -> View:
@@ -39,8 +39,8 @@ def build(page: Page) -> View:
         draw = gr.Button("Draw the next group", min_width=180, elem_id="onestep-draw")
         update = gr.Button("Update", variant="primary", min_width=150, elem_id="onestep-update")
     page.caption(
-        "Frames: blue is better than the group, or became likelier; orange is worse, or became less likely. "
-        "A cross: the judge reads another digit. Click a sample, a token, or the line that computed a number."
+        "Blue: better than the group, or likelier since the update. Orange: the opposite. Click a sample, a "
+        "token, or a line of code."
     )
     with gr.Accordion("Why?", open=False, elem_classes="more"):
         formula(
@@ -149,11 +149,23 @@ def _says(found: dict, digit: int) -> str:
 
 def _samples(found: dict, letters: dict[int, str]) -> dict:
     """The group; under each its advantage, and after the update how many nats likelier it became."""
-    advantages = found["weights"]["grpo"]
-    letters = letters if found["at"] % 3 == WHICH else {}
-    said = notes(advantages, letters) if found["fresh"] else notes(found["changed"], letters, places=1)
-    colours = advantage_colours(advantages, 1.0)
-    return {**found, "notes": said, "colours": colours, "chosen": found["sample"]}
+    advantages, changed = found["weights"]["grpo"], found["changed"]
+    letters = letters if _kind(found) == WHICH else {}
+    said = notes(advantages, letters) if found["fresh"] else notes(changed, letters, places=1)
+    colours = advantage_colours(advantages, 1.0) if found["fresh"] else advantage_colours(changed)
+    chosen = found["sample"]
+    return {**found, "notes": said if _has_notes(found) else None, "colours": colours, "chosen": chosen}
+
+
+def _has_notes(found: dict) -> bool:
+    """Sixty-four samples are too small to write under."""
+    return found["count"] <= 16
+
+
+def _kind(found: dict) -> int:
+    """The question of a group: another one for each update, and none about samples without notes."""
+    kinds = (WHICH, KL, SPREAD) if _has_notes(found) else (KL, SPREAD)
+    return kinds[found["at"] % len(kinds)]
 
 
 def _weights(found: dict, sources: dict) -> str:
@@ -205,19 +217,23 @@ def _numbers(found: dict, token: int, sources: dict) -> str:
         (f"<b>Sample {at + 1}</b>: reward", f"{found['rewards'][at]:.3f}", "reward"),
         ("GRPO", signed(weights["grpo"], 3), "advantage"),
         ("REINFORCE", signed(weights["reinforce"], 3), "reinforce"),
-        ("by deviation", signed(weights["scaled"], 3), "scaled"),
-        (f"<b>Token {token + 1}</b>: log p", f"{parts['before']:.3f} → {parts['after']:.3f}", "chance"),
+        ("÷ deviation", signed(weights["scaled"], 3), "scaled"),
+        (
+            f"<b>Token {token + 1}</b>: log p",
+            f"{signed(parts['before'])} → {signed(parts['after'])}",
+            "chance",
+        ),
         ("ratio", f"{parts['ratio']:.3f}", "ratio"),
         (f"clip {low:g} to {high:g}", "clipped" if parts["clipped"] else "not clipped", "clip"),
         ("KL", f"{parts['kl']:.4f}", "kl"),
-        ("advantage", signed(parts["advantage"], 3), "token"),
+        ("advantage here", signed(parts["advantage"], 3), "token"),
     ]
     body = "".join(
         f"<tr><th>{name}</th><td>{value}</td><td>{_source(source, sources)}</td></tr>"
         for name, value, source in rows
     )
-    place = f"row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
-    return f"<table>{body}</table><p>Token {token + 1}: {place}.</p>"
+    place = f"Row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
+    return f"<table>{body}</table><p>{place}.</p>"
 
 
 def _formula(found: dict, token: int) -> str:
@@ -240,19 +256,19 @@ def _number(value: float) -> str:
 
 def _question(found: dict, letters: dict[int, str], guessed: str | None, spread: dict) -> list:
     """The question of this group, what can be guessed, and the answer once it is measured."""
-    kind = found["at"] % 3
+    kind = _kind(found)
     if kind == WHICH:
-        asks, choices = "Guess first: which of these will the update push up most?", list("ABCD")
+        asks, choices = "Which of these does the update push up most?", list("ABCD")
         best = max(letters, key=lambda i: found["changed"][i])
         rest = ", ".join(f"{letter} {signed(found['changed'][i], 1)}" for i, letter in letters.items())
         truth, measured = letters[best], f"Measured: {letters[best]} (nats: {rest})."
     elif kind == KL:
-        asks, choices = "Guess first: will the KL to the start rise?", ["yes", "no"]
+        asks, choices = "Does the update raise the KL to the start?", ["yes", "no"]
         before, after = found["kl"]
         truth = "yes" if after > before else "no"
         measured = f"Measured on these samples: {before:.3f} → {after:.3f} nats, so {truth}."
     else:
-        asks = "Guess first: how much less does the mean of 64 samples vary than that of 4?"
+        asks = "How much does the mean of 64 samples vary, beside that of 4?"
         times = {"as much": 1, "half": 2, "a quarter": 4, "a sixteenth": 16}
         choices, ratio = list(times), spread["4"] / max(1e-9, spread["64"])
         truth = min(times, key=lambda name: max(ratio / times[name], times[name] / ratio))
@@ -264,7 +280,7 @@ def _question(found: dict, letters: dict[int, str], guessed: str | None, spread:
     elif answer:
         answer += "Update measures it."
     choice = gr.Radio(choices, value=guessed if guessed in choices else None, interactive=found["fresh"])
-    return [asks, choice, answer]
+    return ["Guess first. " * found["fresh"] + asks, choice, answer]
 
 
 def _source(name: str, sources: dict) -> str:

@@ -105,10 +105,10 @@ def build(page: Page) -> View:
             f"The group's mean is <b>{lesson['mean']:.2f}</b>: blue is better than that, orange is worse.",
             f"After one real update the better ones gained <b>{gap:+.1f} nats</b> on the others, on average.",
             f"<b>{right_after} of 16</b> are a {digit} now, after {curve['most_samples']:,} graded samples.",
-            "Guess first: which of A, B, C and D will one update push up most?",
+            "Guess first. Which of A, B, C and D does one update push up most?",
             gr.Radio(list("ABCD"), value=None),
             "",
-            f"Guess first: after {curve['most_samples']:,} graded samples, how many of 16 will be a {digit}?",
+            f"Guess first. After {curve['most_samples']:,} graded samples, how many of 16 are a {digit}?",
             gr.Radio(["4", "8", "12", "16"], value=None),
             "",
         ]

@@ -132,7 +132,7 @@ def test_one_step_takes_every_press_and_shows_the_numbers_of_what_is_clicked(vis
     page = visit("?tab=onestep")
     ready(page, "onestep")
     assert page.locator("#onestep-samples .cell").count() == 16
-    says(page, "#onestep-guess", "which of these will the update push up most?")
+    says(page, "#onestep-guess", "Which of these does the update push up most?")
     page.locator("#onestep-guess label").first.click()
     says(page, "#onestep-guess", "You guessed A. Update measures it.")
     page.locator("#onestep-samples .cell").nth(2).click()
@@ -165,7 +165,7 @@ def test_one_step_takes_every_press_and_shows_the_numbers_of_what_is_clicked(vis
 
 def test_questions_are_asked_before_an_answer_and_one_key_takes_them_away(visit):
     page = visit("?step=4")
-    says(page, "#story-guess-4", "which of A, B, C and D")
+    says(page, "#story-guess-4", "Which of A, B, C and D")
     page.locator("#story-guess-4 label").nth(1).click()
     says(page, "#story-guess-4", "You guessed B. Measured: ")
     page.keyboard.press("g")
