@@ -10,6 +10,7 @@ For reading in one evening, in this order; the first three lines are the lesson,
     vqvae, transformer                     the same with codes of patches, attention and guidance
     data, pretrain                         where a policy comes from before RL
     configs, recipes                       every hyperparameter, and every run
+    mistakes                               seven ways to get it wrong
     metrics, bestofn, yardstick            what is measured, and how
     evaluate, report, figures              tables and pictures of it
     checkpoints, place, stages, train      weights on disk, and the command line

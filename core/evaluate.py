@@ -5,11 +5,17 @@
 draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the tables and writes
 metrics.json. Seeds above 0 are looked for in runs/. What was measured before of weights that are not here,
 or with --resume of weights that have not changed, is kept.
+
+    python -m core.evaluate --mistakes
+
+trains each mistake of core.mistakes and the same done right, and adds what they come to.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -22,10 +28,13 @@ from tqdm import tqdm
 from core import checkpoints
 from core.bestofn import best_of_n_kl, best_of_n_success
 from core.classifiers import predict
+from core.mistakes import MISTAKES, as_used, learner, start_of
 from core.place import Place, Where, exit_code
 from core.policies import Policy
-from core.recipes import STARTS
-from core.report import Report, fingerprint, text
+from core.recipes import STARTS, Run, find_recipe
+from core.report import Report, fingerprint, means, text
+from core.rewards import Rewards
+from core.rl import train
 from core.yardstick import Yardstick, draw, gradient_variance, samples_to_success
 
 SAMPLES = 10_000
@@ -39,6 +48,7 @@ class Options(Where):
     data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     samples: int = SAMPLES  # samples a row
     resume: bool = False  # measure again only what has changed
+    mistakes: bool = False  # train and measure those of core.mistakes instead: minutes
 
 
 def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
@@ -157,12 +167,60 @@ def best_of_n_row(
     return {"success": sum(successes) / 10, "kl": kl}
 
 
+def evaluate_mistakes(place: Place, seeds: int = 3, samples: int = 1000) -> dict:
+    """Train each mistake and the same done right, measure both, and add them to the metrics.json that is
+    there.
+
+    Whatever recipe they are of, all are kept with ``place``'s. Samples are drawn at temperature 1, see
+    ``as_used``.
+    """
+    path, found, known = place.folder("metrics.json"), {}, {}
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; python -m core.evaluate --recipe {place.recipe.name} makes it.")
+    for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
+        here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
+        labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
+        yardstick = Yardstick(here, mistake.config.digits)
+        values: dict[str, list] = {"mistake": [], "right": []}
+        for seed, (kind, run) in itertools.product(
+            range(seeds), (("mistake", mistake), ("right", mistake.right))
+        ):
+            key = f"{seed} {mistake.task} {run}"  # several mistakes are beside the same right run
+            if key not in known:
+                policy, start = learn(here, mistake.task, run, seed)
+                known[key] = yardstick.policy(as_used(run, policy), start, labels, nll=False)
+            values[kind].append(known[key])
+        start = fingerprint(here.folder(start_of(mistake, mistake.task)))
+        found[name] = {"start": start, "samples": len(labels), "seeds": seeds}
+        found[name] |= {kind: means(figures) for kind, figures in values.items()}
+    metrics = {**json.loads(path.read_text(encoding="utf-8")), "mistakes": found}
+    checkpoints.write_json(path, metrics, indent=1)
+    return metrics
+
+
+def learn(place: Place, task: str, run: Run, seed: int) -> tuple[Policy, Policy]:
+    """Train a run of a task, a mistake or not; returns the policy and its start."""
+    policy, start = (place.policy(start_of(run, task)) for _ in range(2))
+    if run.config.guidance != 1:
+        policy.guidance = run.config.guidance
+    rewards, generator = Rewards(place.classifier(), start, run.rewards), torch.Generator().manual_seed(seed)
+    trained = learner(run, policy)
+    for _ in train(trained, start, rewards, place.judge(), run.algorithm, run.config, generator):
+        pass
+    return policy, start
+
+
 def main(arguments: list[str] | None = None) -> int:
     def work() -> None:
         options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
         if options.samples < 100 or options.samples % 10:
             raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
-        print(text(evaluate(options.place(options.data_root), options.samples, options.resume)))
+        place = options.place(options.data_root)
+        if options.mistakes:
+            found = evaluate_mistakes(place)
+        else:
+            found = evaluate(place, options.samples, options.resume)
+        print(text(found))
 
     return exit_code(work)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from core import checkpoints
@@ -49,11 +49,13 @@ class Report:
         self.rows: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
         self.before: dict = {"rows": [], "runs": {}}
+        self.mistakes: dict = {}  # core.evaluate --mistakes measures them; here they are kept
         if self.path.is_file():
             try:
                 found = json.loads(self.path.read_text(encoding="utf-8"))
             except ValueError:  # damaged: measure all of it again
                 found = {}
+            self.mistakes = {"mistakes": found["mistakes"]} if "mistakes" in found else {}
             if self.about.items() <= found.items():
                 self.before = found
 
@@ -70,12 +72,7 @@ class Report:
 
     def add(self, row: str, weights: str, seeds: dict[str, dict]) -> None:
         """A row, with the means over its seeds."""
-        summary = {}
-        for name in COLUMNS:
-            values = [seed[name] for seed in seeds.values() if name in seed]
-            if values:
-                summary[name] = {"mean": sum(values) / len(values), "interval": interval(values)}
-        self.rows[row] = {"name": row, "weights": weights, "values": summary, "seeds": seeds}
+        self.rows[row] = {"name": row, "weights": weights, "values": means(seeds.values()), "seeds": seeds}
         self.write()
 
     def mean(self, row: str, column: str) -> float:
@@ -87,7 +84,18 @@ class Report:
         if not done:
             rows = {row["name"]: row for row in self.before["rows"]} | rows
             runs = self.before["runs"] | runs
-        checkpoints.write_json(self.path, {**self.about, "rows": list(rows.values()), "runs": runs}, indent=1)
+        content = {**self.about, "rows": list(rows.values()), "runs": runs, **self.mistakes}
+        checkpoints.write_json(self.path, content, indent=1)
+
+
+def means(seeds: Collection[dict]) -> dict[str, dict]:
+    """The mean of each figure over seeds, and its 95 % interval."""
+    found = {}
+    for name in COLUMNS:
+        values = [seed[name] for seed in seeds if name in seed]
+        if values:
+            found[name] = {"mean": sum(values) / len(values), "interval": interval(values)}
+    return found
 
 
 def fingerprint(folder: Path) -> str:
@@ -157,6 +165,18 @@ def efficiency(report: dict, task: str) -> str:
     return markdown(header, rows)
 
 
+def mistakes(report: dict) -> str:
+    """Each mistake of core.mistakes above the same done right."""
+    figures = {"reward": ".3f", "success": ".1%", "kl": ".2f", "coverage": ".3f"}
+    header = ["mistake", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
+    rows = []
+    for name, found in report["mistakes"].items():
+        for run in ("mistake", "right"):
+            values = [cell(found[run].get(figure), style) for figure, style in figures.items()]
+            rows.append([f"`{name}`", run, str(found["seeds"]), *values])
+    return markdown(header, rows)
+
+
 def text(report: dict) -> str:
     """All tables of a recipe, in Markdown."""
     parts = [f"## {report['recipe']}: {report['samples']:,} samples a row, temperature 1"]
@@ -164,6 +184,8 @@ def text(report: dict) -> str:
     for task in report["runs"]:
         parts += [f"### {task}, step by step", staircase(report, task)]
         parts += [f"### {task}: samples until the judge reads that share as asked", efficiency(report, task)]
+    if "mistakes" in report:
+        parts += ["### Mistakes, one digit each, beside the same done right", mistakes(report)]
     return "\n\n".join(parts)
 
 

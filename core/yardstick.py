@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from core import checkpoints
@@ -46,10 +48,12 @@ def draw(
 class Yardstick:
     """Measures pictures and policies of a recipe, with its judge and real digits."""
 
-    def __init__(self, place: Place):
+    def __init__(self, place: Place, digits: Sequence[int] = range(10)):
+        """``digits``: those that are drawn, hence those that samples are compared with."""
         self.place, self.fit = place, prepare(place.recipe)
-        images, self.labels = load_mnist(False, place.data_root)
-        self.images = self.fit(images)
+        images, labels = load_mnist(False, place.data_root)
+        drawn = torch.isin(labels, torch.tensor(digits))
+        self.images, self.labels = self.fit(images[drawn]), labels[drawn]
         self.classifier, self.judge = place.classifier(), place.judge()
         self.real = self.features(self.images)
         self.radii = neighbour_radii(self.real)

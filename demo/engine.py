@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import hashlib
 import json
+import math
 import threading
 from contextlib import contextmanager
 from functools import cached_property
@@ -51,6 +52,15 @@ GROUPS = (4, 16, 64)  # samples of a group in One step
 UPDATES = 40  # the most that are taken there: the learning rate is then zero
 # A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
+MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is shown with
+    "no-kl": ("No KL", "pixels-8x8"),
+    "no-pretraining": ("No pretraining", "pixels-8x8"),
+    "no-baseline": ("No baseline", "pixels-8x8"),
+    "temperatures": ("Two temperatures", "pixels-8x8"),
+    "guidance": ("Guidance in samples only", "patches-28x28"),
+    "scaled": ("Divided by the deviation", "pixels-8x8"),
+    "first-token": ("First token left out", "pixels-8x8"),
+}
 WAITING = 16  # questions that may wait for the models; more are refused
 
 
@@ -513,6 +523,60 @@ class Engine:
             )
         return {"racers": racers, "steps": steps, "most_samples": samples}
 
+    def mistakes(self) -> list[tuple[str, str]]:
+        """(title, name) of the mistakes whose recipes are here."""
+        return [(title, name) for name, (title, recipe) in MISTAKES.items() if recipe in self.recipes]
+
+    def mistake(self, name: str = "no-kl") -> dict:
+        """One way to get it wrong, what it leads to, and a recorded training beside the same done right.
+
+        Args:
+            name: "no-kl", "no-pretraining", "no-baseline", "temperatures", "guidance", "scaled" or
+                "first-token".
+
+        Returns:
+            "happens" and "wild": what goes wrong, and where it did; "finding": what was measured; "race": of
+            each step the figures of the mistake and of the same done right, and some steps' samples.
+        """
+        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        measured = self.metrics("pixels-8x8").get("mistakes", {}).get(name)
+        known = self.recorded(MISTAKES[name][1]).get(json.dumps(["mistake", name]))
+        if known is None:
+            says = "Not recorded of these weights. Train runs it now."
+            nothing = {"state": "recorded", "over": True, "says": says, "from": 0, "points": []}
+            known = {**self.about_mistake(name), **nothing, "key": f"recorded {name}"}
+        happens, wild = known["happens"], known["wild"]
+        return {"happens": happens, "wild": wild, "finding": finding(measured), "race": known}
+
+    def about_mistake(self, name: str) -> dict:
+        """What stays the same during the race of a mistake. Imports torch."""
+        from core.mistakes import MISTAKES as ALL
+        from demo.settings import wall
+
+        mistake, (title, recipe), config = ALL[name], MISTAKES[name], ALL[name].config
+        return {
+            "happens": mistake.happens,
+            "wild": mistake.wild,
+            "racers": [
+                {"title": f"Mistake: {title.lower()}", "colour": "#D55E00", "says": mistake.says},
+                {"title": "Done right", "colour": COLOURS["grpo"], "says": mistake.right.says},
+            ],
+            "steps": config.steps,
+            "most_samples": config.steps * config.group * len(config.digits),
+            "wall": {**wall(config), "size": self.size(recipe)},
+        }
+
+    def train_mistake(self, name: Any, seed: int = 0) -> dict:
+        """Start the race of a mistake and the same done right; returns its first news."""
+        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        models, about = self.models(MISTAKES[name][1]), self.about_mistake(name)
+        from core.mistakes import MISTAKES as ALL
+
+        mistake = ALL[name]
+        runs = {"mistake": mistake, "right": mistake.right}
+        key = self.trainer.start(about, models, mistake.task, runs, mistake.right.config, seed)
+        return self.trainer.follow(key, 0)
+
     def size(self, recipe: str) -> int:
         """Pixels a side."""
         return 8 if recipe == "pixels-8x8" else 28
@@ -595,6 +659,47 @@ def verdict(reinforce: dict, grpo: dict) -> str:
             f"In success {count} samples show no difference: {grpo['right']} and {reinforce['right']}."
         )
     return " ".join(found)
+
+
+FIGURES = {  # of a mistake: how it is said, whether more is better, and from which difference on it counts
+    "success": ("success {} ({:.1%}, done right {:.1%})", True, 0.005),
+    "coverage": ("coverage {} ({:.2f}, done right {:.2f})", True, 0.02),
+    "kl": ("the KL {} ({:.1f} nats, done right {:.1f})", False, 0.2),
+}
+
+
+def finding(measured: dict | None) -> str:
+    """What a mistake and the same done right came to over seeds, in a sentence; no difference is called none.
+
+    A difference counts where it is larger than the 95 % intervals of both means together.
+    """
+    if measured is None:
+        return "Not measured of these weights yet: python -m core.evaluate --mistakes does it."
+    harm, good, same = [], [], []
+    for name, (words, more_is_better, least) in FIGURES.items():
+        wrong, right = measured["mistake"][name], measured["right"][name]
+        change = wrong["mean"] - right["mean"]
+        doubt = math.hypot(wrong["interval"] or 0, right["interval"] or 0)
+        if abs(change) <= max(doubt, least):
+            same.append(words.format("is the same", wrong["mean"], right["mean"]))
+        else:
+            way = "rises" if change > 0 else "falls"
+            said = words.format(way, wrong["mean"], right["mean"])
+            (good if (change > 0) == more_is_better else harm).append(said)
+    seeds = f"over {measured['seeds']} seeds"
+    if harm:
+        though = f", though {listed(good)}" if good else ""
+        says = f"Harm, {seeds}: {listed(harm)}{though}."
+    elif good:
+        says = f"Here it does no harm, {seeds}: {listed(good)}."
+    else:
+        says = f"Here it does no harm that can be measured, {seeds}: {listed(same)}."
+    return says.replace("%", " %")
+
+
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence, with commas and "and"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _read(path: Path, kind: type) -> Any:

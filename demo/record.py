@@ -15,7 +15,7 @@ import json
 import os
 import time
 
-from demo.engine import EXAMPLE, GROUPS, STARTS, Engine
+from demo.engine import EXAMPLE, GROUPS, MISTAKES, STARTS, Engine
 
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
 
@@ -112,6 +112,12 @@ def example(engine: Engine, recipe: str) -> dict:
     return finished(engine, first, f"recorded {recipe} example", says)
 
 
+def mistake(engine: Engine, name: str) -> dict:
+    """A mistake beside the same done right, trained as a visitor would."""
+    says = "Recorded: a training as it runs live. Move the slider, or press Train."
+    return finished(engine, engine.train_mistake(name), f"recorded {name}", says)
+
+
 def main() -> None:
     engine = Engine()
     for recipe in engine.recipes:
@@ -125,6 +131,9 @@ def main() -> None:
                 answers[key] = found if len(found) > 2 else before.get(key, found)
         if recipe == "pixels-8x8":  # at 28x28 it takes longer than a visitor waits
             answers["example"] = example(engine, recipe)
+        for name, (_, shown_with) in MISTAKES.items():
+            if shown_with == recipe:
+                answers[json.dumps(["mistake", name])] = mistake(engine, name)
         fresh = path.with_suffix(".writing")
         content = {"weights": engine.fingerprint(recipe), "answers": answers}
         fresh.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -14,14 +14,20 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
+from core.classifiers import predict
 from core.configs import RLConfig
+from core.mistakes import Mistake, as_used, learner, start_of
+from core.policies import Policy
 from core.recipes import STARTS, Run
 from core.rl import RLStep, train
+from core.yardstick import draw
 from demo import pictures
+from demo.answers import twins
 from demo.checks import RequestError
 from demo.models import Models
 from demo.settings import wall
@@ -62,10 +68,10 @@ class Race(threading.Thread):
         self.heard = self.since = time.monotonic()  # of the last question, and of the present state
         self.trained = self.paused = 0.0  # seconds before the present state
         self.visitor = ("", "")  # who started it: an address, and the page there
-        self.policies = [copy.deepcopy(models.policy(STARTS[task])) for _ in runs]
-        for policy in self.policies:
-            if config.guidance != 1:
-                policy.guidance = config.guidance
+        self.policies = [copy.deepcopy(models.policy(start_of(run, task))) for run in runs.values()]
+        for policy, run in zip(self.policies, runs.values(), strict=True):
+            if run.config.guidance != 1:
+                policy.guidance = run.config.guidance
             for module in policy.modules():  # pausing and stopping need not wait for the end of a step
                 module.register_forward_pre_hook(self.check)
 
@@ -121,39 +127,54 @@ class Race(threading.Thread):
             self.trainer.finish(self)
 
     def race(self, pool: ThreadPoolExecutor) -> None:
-        models, runs = self.models, []
-        for run, policy in zip(self.runs.values(), self.policies, strict=True):
+        models, runs, racing = self.models, [], (self.runs.values(), self.policies)
+        for run, policy in zip(*racing, strict=True):
             config = self.config if run.config.beta else dataclasses.replace(self.config, beta=0.0)
             generator = torch.Generator().manual_seed(self.seed)
             rewards = models.rewards(self.task, run.rewards, self.drawing)
-            start = models.policy(STARTS[self.task])
+            start, policy = models.policy(start_of(run, self.task)), learner(run, policy)
             runs.append(train(policy, start, rewards, models.judge, run.algorithm, config, generator))
         try:
             for _ in range(self.config.steps):
-                taken = [pool.submit(next, run) for run in runs]
+                taken = [pool.submit(self.step, *one) for one in zip(runs, *racing, strict=True)]
                 wait(taken)  # all of them, also where one failed: a run that still works cannot be closed
-                records = [one.result() for one in taken]
-                racers = [self.figures(record) for record in records]
+                records, racers = zip(*(one.result() for one in taken), strict=True)
                 self.points.append({"step": records[0].step, "samples": records[0].samples, "racers": racers})
         finally:
             for run in runs:
                 run.close()
 
+    def step(self, records: Iterator[RLStep], run: Run, policy: Policy) -> tuple[RLStep, dict]:
+        """One step of a run, and what the page shows of it."""
+        record = next(records)
+        return record, self.figures(record, run, policy)
+
     @torch.no_grad()
-    def figures(self, record: RLStep) -> dict:
-        """What the page shows of a run's step."""
+    def figures(self, record: RLStep, run: Run, policy: Policy) -> dict:
+        """What the page shows of a run's step: its samples, or where the mistake is in them, fresh ones."""
+        models, digits = self.models, self.config.digits
+        images = models.tokenizer.decode(record.tokens)
+        reward, success, kl = record.reward, record.success, record.kl
+        if isinstance(run, Mistake) and run.draw:
+            labels = torch.tensor(digits).repeat_interleave(self.config.group)
+            start = models.policy(start_of(run, self.task))
+            images, nats = draw(as_used(run, policy), start, labels, seed=record.step)
+            reward = predict(models.classifier, images).gather(1, labels[:, None]).mean().item()
+            success = (predict(models.judge, images).argmax(1) == labels).float().mean().item()
+            kl = nats.mean().item()
         shown = wall(self.config)
-        each = shown["count"] // len(self.config.digits)
-        tokens = record.tokens.view(len(self.config.digits), self.config.group, -1)[:, :each].flatten(0, 1)
-        images = self.models.tokenizer.decode(tokens)
-        sheet = pictures.sheet(images, shown["columns"])
-        frame = {"sheet": sheet, "reads": self.models.judge(images).argmax(1).tolist()}
-        terms = {name: round(value, 4) for name, value in record.terms.items()}
+        images = images.unflatten(0, (len(digits), -1))[:, : shown["count"] // len(digits)].flatten(0, 1)
+        frame = {
+            "sheet": pictures.sheet(images, shown["columns"]),
+            "reads": models.judge(images).argmax(1).tolist(),
+        }
         return {
             "frame": frame,
-            "success": round(record.success, 4),
-            "kl": round(record.kl, 3),
-            "terms": terms,
+            "reward": round(reward, 4),
+            "success": round(success, 4),
+            "kl": round(kl, 3),
+            "twins": len(twins(images)),
+            "terms": {name: round(value, 4) for name, value in record.terms.items()},
         }
 
 

@@ -24,13 +24,14 @@ from demo.components import head, words
 from demo.engine import GROUPS, RECIPES, UPDATES, Engine
 from demo.guard import Guard
 from demo.page import Page, View
-from demo.tabs import compare, complete, generate, onestep, results, rewards, story, train
+from demo.tabs import compare, complete, generate, mistakes, onestep, results, rewards, story, train
 from demo.turns import FairQueue, visitor
 
 TABS = {  # a new tab is one file and one line here
     "story": ("Story", story.build),
     "onestep": ("One step", onestep.build),
     "train": ("Train live", train.build),
+    "mistakes": ("Mistakes", mistakes.build),
     "generate": ("Generate", generate.build),
     "compare": ("Compare", compare.build),
     "rewards": ("Rewards", rewards.build),
@@ -39,7 +40,7 @@ TABS = {  # a new tab is one file and one line here
 }
 # What /train does where nothing is said.
 ONE_DIGIT, ENDS, AS_USUAL, NO_PICTURE = [7], ["reinforce", "grpo"], {}, []
-ENDPOINTS = ("generate", "compare", "score", "complete", "group", "one_step")
+ENDPOINTS = ("generate", "compare", "score", "complete", "group", "one_step", "mistake")
 GREEN = gr.themes.Color(  # Okabe and Ito's, GRPO's own colour, from light to dark
     "#e6f6f1",
     "#c2e9dd",
@@ -180,6 +181,7 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
     policies = [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else []
     choices = {"tab": list(TABS), "recipe": engine.recipes, "task": ["steer", "refine"], "policy": policies}
     choices["group"] = [str(size) for size in GROUPS]
+    choices["mistake"] = [name for _, name in engine.mistakes()]
     whole = {"digit": (0, 9), "seed": (0, 2**31 - 1), "step": (1, 6), "updates": (0, UPDATES), "rows": (0, 8)}
     ranges = {**whole, "temperature": (0.25, 2), **{name: (0, 1) for name in engine.terms}}
     values, refused = {}, []

@@ -272,6 +272,8 @@ def test_too_many_waiting_questions_are_refused(engine):
         ({"symmetry": "NaN"}, {}, "symmetry is “NaN”; allowed: 0 to 1."),
         ({"likeness": "2"}, {}, "likeness is “2”"),
         ({"policy": "steer/ppo"}, {}, "policy is “steer/ppo”; allowed: random, "),
+        ({"tab": "mistakes", "mistake": "scaled"}, {"tab": "mistakes", "mistake": "scaled"}, ""),
+        ({"mistake": "ppo"}, {}, "mistake is “ppo”; allowed: no-kl, "),
         ({"recipe": "../x", "utm": "1"}, {}, "recipe is “../x”; allowed: pixels-8x8"),
     ],
 )
@@ -337,6 +339,10 @@ def test_a_missing_or_damaged_run_is_left_out_and_nothing_else(tmp_path):
         engine.generate("steer/grpo-scaled")
     assert engine.generate("steer/grpo")["count"] == 24
     assert ladder(engine.metrics("pixels-8x8"), "steer") == []
+    assert engine.mistake("scaled")["finding"].startswith("Not measured")
+    shown = engine.mistake("scaled")["race"]
+    assert shown["says"].startswith("Not recorded") and shown["points"] == []
+    assert "guidance" not in [name for _, name in engine.mistakes()]  # its recipe is not here
     shutil.rmtree(here / "judge")
     assert Engine(tmp_path).recipes == []
 
@@ -403,6 +409,34 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     assert engine.compare("steer", 7, 0, other=f"mine:{key}")["policies"][-1]["kl"] > 0
     names = zipfile.ZipFile(engine.weights(key)).namelist()
     assert {"config.json", "weights.safetensors"} <= set(names)
+
+
+@pytest.mark.parametrize("name", engines.MISTAKES)
+def test_every_mistake_is_recorded_beside_the_same_done_right(name, monkeypatch):
+    engine = Engine()
+    monkeypatch.setattr(engine, "models", lambda recipe: pytest.fail("a model was asked"))
+    shown = engine.mistake(name)["race"]
+    points = shown["points"]
+    assert len(points) == shown["steps"] and points[-1]["samples"] == shown["most_samples"]
+    for racer in (0, 1):
+        frames = [point["racers"][racer]["frame"] for point in points if point["racers"][racer]["frame"]]
+        assert len(frames) >= 8 and frames[-1] is points[-1]["racers"][racer]["frame"]
+        assert all(len(frame["reads"]) == shown["wall"]["count"] for frame in frames)
+    assert len(json.dumps(shown)) < 400_000
+    if name != "first-token":  # whose first pixel is black anyway
+        assert points[-1]["racers"][0]["frame"] != points[-1]["racers"][1]["frame"]
+
+
+def test_a_mistake_trains_beside_the_same_done_right_on_the_same_samples(engine):
+    first = engine.train_mistake("first-token")
+    assert [racer["title"] for racer in first["racers"]] == ["Mistake: first token left out", "Done right"]
+    _, points = follow(engine, first["key"], lambda news: len(news["points"]) > 0)
+    engine.trainer.control(first["key"], "stop")
+    follow(engine, first["key"])
+    wrong, right = points[0]["racers"]
+    assert wrong == right and {"reward", "success", "kl", "twins"} < set(wrong)
+    with pytest.raises(RequestError, match="mistake is 'ppo'; allowed: no-kl, no-pretraining, "):
+        engine.train_mistake("ppo")
 
 
 def test_news_that_was_lost_is_told_again(engine):
@@ -564,6 +598,7 @@ def test_the_recorded_file_is_written_whole(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(record, "record", lambda engine, recipe: {"question": "answer"})
     monkeypatch.setattr(record, "frames", lambda *_: {})
     monkeypatch.setattr(record, "example", lambda *_: {})
+    monkeypatch.setattr(record, "mistake", lambda *_: {})
     monkeypatch.setattr(engines, "RECIPES", {"pixels-8x8": ""})
     record.main()
     written = json.loads((tmp_path / "pixels-8x8" / "recorded.json").read_text(encoding="utf-8"))

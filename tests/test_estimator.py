@@ -27,11 +27,11 @@ def gradient(policy, value):
     return torch.cat([(torch.zeros_like(q) if part is None else part).flatten() for part, q in pairs])
 
 
-def exact_gradient(policy, reference, beta):
+def exact_gradient(policy, reference, beta, paid=PAID):
     """Of E[reward] - beta KL(policy || reference), with the sums over all pictures written out."""
     log_p = gather(policy.log_probs(LABELS, PICTURES), PICTURES).sum(1)
     log_q = gather(reference.log_probs(LABELS, PICTURES), PICTURES).sum(1).detach()
-    return gradient(policy, (log_p.exp() * (PAID - beta * (log_p - log_q))).sum())
+    return gradient(policy, (log_p.exp() * (paid - beta * (log_p - log_q))).sum())
 
 
 def estimate(policy, reference, algorithm, config, pictures, advantages, share):

@@ -16,10 +16,11 @@ from core.classifiers import DigitClassifier, predict, train_classifier
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig
 from core.data import DataError, load_mnist
 from core.lstm import LSTMPolicy
+from core.mistakes import Mistake
 from core.place import Place
 from core.pretrain import pretrain
 from core.recipes import RECIPES, STARTS, Run, find_recipe
-from core.report import ladder, samples_cell
+from core.report import ladder, samples_cell, text
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
@@ -126,6 +127,24 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     values = {row["name"]: row["seeds"] for row in again["rows"]}["steer: grpo"]
     assert len(values) == 2 and again["rows"] == two["rows"]
     assert len(again["runs"]["steer"]["grpo"]["curves"]) == 2
+    # Mistakes are measured beside the same done right, and touch nothing else; the ladder keeps them.
+    quick = RLConfig(digits=(3,), group=16, steps=4, lr=1e-2, warmup=1)
+    right = Run(GRPO(), quick, "")
+    said = {"says": "", "happens": "", "wild": "", "recipe": "tiny-4x4", "right": right}
+    short = {
+        "scaled": Mistake(config=quick, algorithm=GRPO(scale=True), **said),
+        "no-pretraining": Mistake(config=quick, start="random", **said),
+    }
+    monkeypatch.setattr(evaluate, "MISTAKES", short)
+    found = evaluate.evaluate_mistakes(place, seeds=2, samples=50)
+    assert {key: value for key, value in found.items() if key != "mistakes"} == again
+    for one in found["mistakes"].values():
+        assert one["seeds"] == 2 and {"reward", "success", "kl", "coverage"} <= set(one["mistake"])
+    wrong, untrained = (found["mistakes"][name] for name in short)
+    assert wrong["right"] == untrained["right"] != wrong["mistake"]
+    assert untrained["mistake"]["success"]["mean"] < untrained["right"]["success"]["mean"]
+    assert evaluate.evaluate(place, samples=300, resume=True) == found
+    assert "| `scaled` | mistake | 2 |" in text(found)
 
 
 def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path, capsys):

@@ -110,7 +110,8 @@ window.grpo = (() => {
       const all = players();
       const on = !all.some((one) => one.player.playing);
       all.forEach((one) => one.player.play(on));
-    } else if (name === "t") {
+    } else if (name === "t" && root.dataset.tab === "mistakes") press("mistakes-start");
+    else if (name === "t") {
       document.getElementById("train-button")?.click();
       setTimeout(() => press("train-start"), 150);
     } else if (name === "u" && root.dataset.tab === "onestep") press("onestep-update");
@@ -124,24 +125,30 @@ window.grpo = (() => {
   }
   addEventListener("keydown", key, true);
 
-  // The live run that this page follows. A page that is closed says so, and the run ends. One that is loaded
-  // anew takes it up where it was: so does Gradio with a page that lost its connection.
-  const run = { key: sessionStorage.getItem("run") || "", seen: 0, over: true, heard: 0,
-    news(key, seen, over) {
-    Object.assign(run, { key, seen, over, heard: performance.now() });
-    sessionStorage.setItem("run", over ? "" : key);
-    document.querySelector("#chip .chip").textContent = over ? "" : "training";
-  } };
+  // The live runs that this page follows, by the component that shows them. A page that is closed says so,
+  // and they end. One that is loaded anew takes them up where they were: so does Gradio with a page that lost
+  // its connection.
+  const runs = {};
+  const run = (name) => (runs[name] ??= { key: sessionStorage.getItem(name) || "", seen: 0, over: true,
+    heard: 0 });
+  function news(name, key, seen, over) {
+    Object.assign(run(name), { key, seen, over, heard: performance.now() });
+    sessionStorage.setItem(name, over ? "" : key);
+    const going = Object.values(runs).some((one) => !one.over);
+    document.querySelector("#chip .chip").textContent = going ? "training" : "";
+  }
   let reloading = false;
   window.navigation?.addEventListener("navigate", (event) => {
     reloading = event.navigationType === "reload";
   });
   addEventListener("pagehide", () => {
-    const lost = performance.now() - run.heard > 3000; // where a browser cannot tell a reload
-    if (run.over || (window.navigation ? reloading : lost)) return;
-    const body = new Blob([JSON.stringify({ data: [run.key] })], { type: "application/json" });
-    navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
+    for (const { key, over, heard } of Object.values(runs)) {
+      const lost = performance.now() - heard > 3000; // where a browser cannot tell a reload
+      if (over || (window.navigation ? reloading : lost)) continue;
+      const body = new Blob([JSON.stringify({ data: [key] })], { type: "application/json" });
+      navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
+    }
   });
 
-  return { make, follow, bytes, percent, still, begin, remember, turn, present, help, run, root };
+  return { make, follow, bytes, percent, still, begin, remember, turn, present, help, run, news, root };
 })();

@@ -1,6 +1,6 @@
 // Runs side by side over one training, always at the same number of samples. A slider goes back to any step.
-grpo.race = (element, props, watch) => {
-  const { make, percent, run } = grpo;
+grpo.race = (element, props, watch, trigger, { name }) => {
+  const { make, percent } = grpo;
   const home = element.querySelector(".race");
   const status = make("p", { class: "status", role: "status" });
   const columns = make("div", { class: "racers" });
@@ -78,9 +78,10 @@ grpo.race = (element, props, watch) => {
     const samples = point.samples.toLocaleString("en");
     step.textContent = `step ${point.step + 1} of ${now.steps} · ${samples} samples each`;
     parts.forEach((part, i) => {
-      const { success, kl } = point.racers[i];
+      const { success, kl, reward, twins } = point.racers[i];
       part.share.textContent = percent(success);
-      part.kl.textContent = `right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`;
+      part.kl.textContent = `right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`
+        + (twins === undefined ? "" : ` Reward ${reward.toFixed(2)}. ${twins} near-twins.`);
       const drawn = frame(i, at);
       if (drawn && part.drawn !== drawn) {
         part.drawn = drawn;
@@ -106,7 +107,7 @@ grpo.race = (element, props, watch) => {
     if (value.state === "recorded") {
       const known = recorded === value.key;
       recorded = value.key;
-      if (known || !run.over) return;
+      if (known || !grpo.run(name).over) return;
     }
     if (value.racers && (!now || value.key !== now.key)) open(value);
     status.textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
@@ -114,7 +115,7 @@ grpo.race = (element, props, watch) => {
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));
     home.dataset.state = value.state;
-    if (value.state !== "recorded") run.news(value.key, points.length, value.over);
+    if (value.state !== "recorded") grpo.news(name, value.key, points.length, value.over);
     if (following && points.length) show(points.length - 1);
     if (!points.length) step.textContent = "";
     if (value.state === "recorded" && !known && !grpo.still.matches) play();

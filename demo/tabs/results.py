@@ -9,7 +9,7 @@ import base64
 import gradio as gr
 
 from demo.components import HERE, live_chart, words
-from demo.engine import COLOURS, TITLES
+from demo.engine import COLOURS, MISTAKES, TITLES, finding
 from demo.page import Page, View
 
 BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
@@ -45,13 +45,17 @@ def build(page: Page) -> View:
             )
             words(f"<table><tr><th></th><th>AR-GRPO</th><th>this demo</th></tr>{rows}</table>", "facts")
     with gr.Row(elem_classes="transport wide"):
-        task = page.task()
+        tables = [("steer: the start knows no labels", "steer"), ("refine: it knows its labels", "refine")]
+        tables.append(("mistakes: beside the same done right", "mistakes"))
+        task = gr.Dropdown(tables, value="steer", label="What is compared", elem_id="results-table")
     page.caption(
         "Measured by python -m core.evaluate at temperature 1, with 95 % intervals over seeds. Success: by a "
         "judge that never pays."
     )
 
     def show(recipe, task):
+        if task == "mistakes":
+            return mistakes(engine.metrics("pixels-8x8").get("mistakes", {}))
         metrics = engine.metrics(recipe)
         rows = ladder(metrics, task)
         if not rows:
@@ -105,6 +109,47 @@ def ladder(metrics: dict, task: str) -> list[dict]:
             }
         )
     return found
+
+
+def mistakes(measured: dict) -> list:
+    """What is shown of the mistakes: a sentence, a table, and a chart from the same done right to each."""
+    if not measured:
+        return ["No mistake is measured yet: python -m core.evaluate --mistakes does it.", "", gr.skip()]
+    harmful = [name for name in measured if finding(measured[name]).startswith("Harm")]
+    lines, series = [], []
+    for name, found in measured.items():
+        title, colour = MISTAKES[name][0], "#D55E00" if name in harmful else "#888888"
+        cells = "".join(f"<td>{_pair(found, *figure)}</td>" for figure in FIGURES)
+        lines.append(f"<tr><th>{title}</th>{cells}<td>{'yes' if name in harmful else 'none'}</td></tr>")
+        ends = [[found[run]["kl"]["mean"], found[run]["success"]["mean"]] for run in ("right", "mistake")]
+        series.append({"name": title, "colour": colour, "points": ends})
+    heads = "".join(f"<th>{head}</th>" for head in ("", "reward", "success", "KL, nats", "coverage", "harm"))
+    most = max(point[0] for line in series for point in line["points"])
+    chart = {
+        "series": series,
+        "x": {"label": "KL in nats. Dot: the mistake, from the same done right", "max": 1.1 * most},
+        "y": {"label": "success", "max": 1, "percent": True},
+    }
+    says = f"{len(harmful)} of {len(measured)} mistakes do harm here. Each beside the same done right:"
+    return [says, f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>", chart]
+
+
+FIGURES = (
+    ("reward", "{:.2f}", 1),
+    ("success", "{:.1f}", 100),
+    ("kl", "{:.1f}", 1),
+    ("coverage", "{:.2f}", 1),
+)
+
+
+def _pair(found: dict, name: str, form: str, scale: float) -> str:
+    """A figure of a mistake and of the same done right, each with its interval over seeds."""
+    cells = []
+    for run in ("mistake", "right"):
+        mean, interval = (found[run][name][part] for part in ("mean", "interval"))
+        spread = "" if interval is None else f" ± {form.format(scale * interval)}"
+        cells.append(form.format(scale * mean) + spread + (" %" if scale == 100 else ""))
+    return f"<b>{cells[0]}</b><br>{cells[1]}"
 
 
 def headline(rows: list[dict]) -> str:

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import gradio as gr
 
+from demo import live
 from demo.components import drawing_pad, race
 from demo.engine import EXAMPLE
 from demo.page import Page, View, formula
 from demo.record import SEVEN
-from demo.turns import visitor
-
-EVERY = 0.2  # seconds between questions about a live race
 
 
 def build(page: Page) -> View:
@@ -31,9 +29,7 @@ def build(page: Page) -> View:
             max_choices=3,
             label="Who races",
         )
-        start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=90)
-        pause = gr.Button("Pause", interactive=False, min_width=90)
-        stop = gr.Button("Stop", interactive=False, elem_id="train-stop", min_width=90)
+        pressed = live.buttons("train")
     page.caption(
         "Same start, same random numbers, same number of samples. REINFORCE is the course guide's. Cross: "
         "the judge reads another digit."
@@ -56,8 +52,6 @@ def build(page: Page) -> View:
         beta = gr.Number(None, label="Price of the KL (beta)", minimum=0, maximum=1)
         lr = gr.Number(None, label="Learning rate", minimum=1e-6, maximum=1e-2)
         seed = gr.Number(0, label="Seed", precision=0)
-    with gr.Row(elem_classes="more"):
-        download = gr.DownloadButton("Download the policy", visible=False, elem_id="train-download")
     with gr.Accordion("Why?", open=False, elem_classes="more"):
         formula(
             r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
@@ -67,8 +61,6 @@ def build(page: Page) -> View:
             r"\mathbb{E}\Big[\min\big(\rho A,\ \mathrm{clip}(\rho, 1 \pm 0.2)\, A\big)\Big] - \beta\, "
             r"\mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}}).$$"
         )
-    timer = gr.Timer(EVERY, active=False)
-    heard = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
 
     usual = [slider.value for slider in mix]
 
@@ -81,59 +73,12 @@ def build(page: Page) -> View:
         known = [name for name in names if name in here] or here[-1:]
         return [engine.training(task, known, recipe, paid(weights))]
 
-    def begin(
-        request: gr.Request, recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights
-    ):
+    def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
         rewards = paid(weights)
-        found = engine.train(task, names, digits, steps, group, beta, lr, seed, recipe, rewards, picture)
-        engine.trainer.own(found["key"], visitor(request, request))
-        return [found, gr.Timer(active=True), *_buttons(False), gr.DownloadButton(visible=False)]
+        return engine.train(task, names, digits, steps, group, beta, lr, seed, recipe, rewards, picture)
 
-    def follow(heard, own):
-        key, _, seen = heard.partition(" ")
-        if not key or not seen.isdecimal():
-            return [gr.skip() for _ in followed]
-        found = engine.trainer.follow(key, int(seen))
-        policy, mine = found.get("policy"), (gr.skip(), gr.skip())
-        if policy is not None and policy not in [one[:2] for one in own]:
-            own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
-            mine = (gr.DownloadButton(value=engine.weights(key), visible=True), own)
-        buttons = _buttons(found["over"], found["state"] == "paused")
-        return [found, gr.Timer(active=not found["over"]), *buttons, *mine]
-
-    def control(heard, own, action):
-        engine.trainer.control(heard.partition(" ")[0], action.lower())
-        return follow(heard, own)
-
-    heard_js = "(heard, ...rest) => [`${grpo.run.key} ${grpo.run.seen}`, ...rest]"
     settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed, pad, *mix]
-    buttons = [start, pause, stop]
-    page.on(start.click, begin, settings, [shown, timer, *buttons, download])
-    followed = [shown, timer, *buttons, download, page.own]
-    news = [heard, page.own]
-    # A page that is loaded anew takes its race up again.
-    for event in (timer.tick, page.blocks.load):
-        event(
-            follow,
-            news,
-            followed,
-            js=heard_js,
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=8,
-            concurrency_id="news",
-        )
-    for button in (pause, stop):
-        gr.on(
-            button.click,
-            control,
-            [*news, button],
-            followed,
-            js=heard_js,
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_id="news",
-        )
+    live.follow(page, "train", shown, pressed, begin, settings)
     inputs, outputs = [page.recipe, task, names, *mix], [shown]
     page.on([task.input, names.input], recorded, inputs, outputs)
     shows = example.click(
@@ -154,12 +99,3 @@ def _slider(name: str, says: str) -> gr.Slider:
     return gr.Slider(
         0, 1, usual, step=0.05, label=name.replace("_", " "), info=says, buttons=[], min_width=300
     )
-
-
-def _buttons(over: bool, paused: bool = False) -> list[gr.Button]:
-    """Train, Pause and Stop, as they are during a race and after it."""
-    return [
-        gr.Button(interactive=over),
-        gr.Button("Resume" if paused else "Pause", interactive=not over),
-        gr.Button(interactive=not over),
-    ]

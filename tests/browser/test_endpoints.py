@@ -40,12 +40,19 @@ def test_an_endpoint_answers_the_same_twice(client, name):
 
 def test_the_api_page_lists_what_there_is_with_names_and_types(client):
     shown = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(shown) == {*GOOD, "/train"}
+    assert set(shown) == {*GOOD, "/mistake", "/train"}
     for name, endpoint in shown.items():
         parameters = endpoint["parameters"]
         assert all(
             one["parameter_name"] != "param_0" and one["python_type"]["type"] != "Any" for one in parameters
         ), name
+
+
+def test_a_mistake_says_what_it_leads_to_and_shows_it(client):
+    answer = client.predict("scaled", api_name="/mistake")
+    assert "arXiv 2503.20783" in answer["wild"] and len(answer["race"]["racers"]) == 2
+    with pytest.raises(Exception, match="mistake is 'ppo'; allowed: no-kl, no-pretraining, "):
+        client.predict("ppo", api_name="/mistake")
 
 
 def test_a_training_is_followed_to_its_end(client):

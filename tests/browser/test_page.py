@@ -13,6 +13,7 @@ MARKS = {
     "story": "#story-steps .fact .fact:has-text('draws of a token')",
     "onestep": "#onestep-weights figure >> nth=2",
     "train": "#train-race .racers .cell >> nth=0",
+    "mistakes": "#mistakes-race .racers .cell >> nth=0",
     "generate": "#generate-samples .cell >> nth=0",
     "compare": "#compare-wall-3 .cell >> nth=99",
     "rewards": "#rewards-group .cell >> nth=0",
@@ -46,6 +47,7 @@ CUT = """[...document.querySelectorAll('.tabitem *')].filter((one) => {
         if (overflowY !== 'visible' && (at.bottom > edge.bottom + 2 || at.top < edge.top - 2)) return true;
     }
 }).map((one) => one.innerText || one.className)"""
+WITHOUT_DIGIT = ("train", "mistakes", "results")
 tabs = pytest.mark.parametrize("tab", MARKS)
 
 
@@ -72,7 +74,7 @@ def test_every_tab_opens_from_its_link_asks_no_other_host_and_keeps_still(visit,
     assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     assert page.locator(f"#{tab}-button").get_attribute("aria-selected") == "true"
-    assert page.locator("#digit label.selected").inner_text() == "3" or tab in ("train", "results")
+    assert page.locator("#digit label.selected").inner_text() == "3" or tab in WITHOUT_DIGIT
     assert page.evaluate(SHIFT) < 0.02
 
 
@@ -100,7 +102,7 @@ def test_it_fits_a_phone_and_axe_finds_nothing_serious_in_the_dark(visit, tab):
     keys = page.locator("#digit label").evaluate_all(
         "all => all.map((one) => one.getBoundingClientRect().width)"
     )
-    assert tab in ("train", "results") or min(keys) >= 40
+    assert tab in WITHOUT_DIGIT or min(keys) >= 40
     found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], [node["target"] for node in one["nodes"]][:4]) for one in serious] == []
@@ -361,6 +363,34 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     page.wait_for_function("/symmetry=1(?!.*little_ink)/.test(location.search)")
     nothing = visit("?tab=train&confidence=0")
     says(nothing, "#notice", "no reward is paid")
+
+
+def test_a_mistake_is_shown_at_once_linked_and_trained_beside_the_same_done_right(visit):
+    page = visit("?tab=mistakes&mistake=first-token")
+    ready(page, "mistakes")
+    says(page, "#mistakes-race .racers h3", "Mistake: first token left out")
+    says(page, "#mistakes-about", "never learned")
+    page.get_by_label("The mistake").click()
+    page.get_by_role("option", name="Divided by the deviation").click()
+    says(page, "#mistakes-about", "arXiv 2503.20783")
+    page.wait_for_function("location.search.includes('mistake=scaled')")
+    says(page, "#mistakes-race .racers h3", "Mistake: divided by the deviation")
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    says(page, "#mistakes-race .status", "Live, on this machine. Step 2", 60_000)
+    assert page.locator("#mistakes-which input").is_disabled()
+    says(page, "#mistakes-race .racers h3", "Done right")
+    assert "near-twins" in page.locator("#mistakes-race .numbers >> nth=0").inner_text()
+    page.locator("#train-button").click()  # which shows its own race, and not this one
+    ready(page, "train")
+    says(page, "#train-race .status", "Recorded")
+    page.locator("#mistakes-button").click()
+    page.locator("#mistakes-stop").click()
+    says(page, "#mistakes-race .status", "Stopped by you")
+    page.locator("#results-button").click()
+    page.get_by_label("What is compared").click()
+    page.get_by_role("option", name="mistakes: beside the same done right").click()
+    says(page, "#results-says", re.compile("mistakes do harm here|No mistake is measured yet"))
 
 
 def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(visit, proxy):

@@ -1,0 +1,150 @@
+"""Seven known ways to get it wrong, each a run beside the same done right.
+
+A mistake differs from its right run in one thing: a setting, the algorithm, the start, or how samples are
+drawn. ``core.rl`` knows nothing of them. ``python -m core.evaluate --mistakes`` measures what each costs, the
+page trains each in seconds, and tests/test_mistakes.py shows what it does to the gradient.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from core.algorithms import GRPO, Algorithm, Reinforce
+from core.configs import RLConfig
+from core.policies import Policy, Rollout
+from core.recipes import ONE_DIGIT, STARTS, Run
+
+RIGHT = Run(GRPO(), ONE_DIGIT, "GRPO, as everywhere here")
+Draw = Callable[[Policy, torch.Tensor, torch.Generator], torch.Tensor]  # (B,) labels to (B, T) tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake(Run):
+    """A run that does one thing wrong."""
+
+    algorithm: Algorithm = RIGHT.algorithm
+    config: RLConfig = RIGHT.config
+    right: Run = RIGHT  # the same done right
+    happens: str  # what goes wrong, in a sentence
+    wild: str  # where it happened, in a sentence with the source
+    recipe: str = "pixels-8x8"
+    task: str = "steer"
+    start: str = ""  # a checkpoint, where the start is the mistake
+    draw: Draw | None = None  # how samples are drawn, where that is not how they are scored
+
+
+def start_of(run: Run, task: str) -> str:
+    """The checkpoint that a run of a task starts from."""
+    return (run.start if isinstance(run, Mistake) else "") or STARTS[task]
+
+
+def as_used(run: Run, policy: Policy) -> Policy:
+    """The policy as it draws once it is trained: a mistake with the guidance of its right run."""
+    used = copy.copy(policy)
+    used.guidance = (run.right if isinstance(run, Mistake) else run).config.guidance
+    return used
+
+
+def learner(run: Run, policy: Policy) -> Any:
+    """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
+    return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
+
+
+class DrawnOtherwise:
+    """A policy whose samples come from another distribution than the one that is scored."""
+
+    def __init__(self, policy: Policy, draw: Draw):
+        self.policy, self.draw = policy, draw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.policy, name)
+
+    def sample(self, labels: torch.Tensor, temperature: float, generator: torch.Generator) -> Rollout:
+        tokens = self.draw(self.policy, labels, generator)
+        with torch.no_grad():  # scored as in training: the first ratio is 1, and nothing looks wrong
+            return Rollout(tokens, self.policy.log_probs(labels, tokens, temperature))
+
+
+def cooler(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return policy.sample(labels, 0.6, generator).tokens
+
+
+def guided(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    policy.guidance = GUIDED.guidance
+    tokens = policy.sample(labels, 1.0, generator).tokens
+    policy.guidance = 1.0
+    return tokens
+
+
+@dataclass(frozen=True)
+class FirstTokenLeftOut(GRPO):
+    """GRPO that pays nothing for the choice of the first token."""
+
+    def surrogate(self, log_ratio, advantages):
+        surrogate, cut = super().surrogate(log_ratio, advantages)
+        return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), cut
+
+
+EASY = replace(ONE_DIGIT, digits=(1,), lr=4e-3)
+RARE = replace(ONE_DIGIT, digits=(4,))  # of its start's samples, one in thirty fails
+UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
+GUIDED = replace(UNGUIDED, guidance=2.0)
+MISTAKES = {
+    "no-kl": Mistake(
+        says="nothing is paid for leaving the start",
+        config=replace(EASY, beta=0.0),
+        right=Run(GRPO(), EASY, "the KL to the start is paid for"),
+        happens="Nothing ties the policy to handwriting: it draws whatever pleases the classifier.",
+        wild="Image models tuned on a reward alone over-optimise it (Black et al. 2023, arXiv 2305.13301).",
+    ),
+    "no-pretraining": Mistake(
+        says="starts from random weights",
+        start="random",
+        happens="In noise no picture is paid much more than another, so a group does not say where to go.",
+        wild="The course guide's script starts that way: after its 100 epochs it draws gray noise.",
+    ),
+    "no-baseline": Mistake(
+        says="REINFORCE, raw rewards",
+        algorithm=Reinforce(),
+        right=Run(Reinforce(baseline=True), ONE_DIGIT, "REINFORCE, less the mean of earlier rewards"),
+        happens="All samples are pushed up, good ones a little more: right on average, with a large scatter.",
+        wild="The course guide's script pays the raw probability; Williams (1992) had taken a baseline off.",
+    ),
+    "temperatures": Mistake(
+        says="drawn at temperature 0.6, scored at 1",
+        draw=cooler,
+        happens="Training sees good digits, drawn at 0.6; what is scored, at 1, is never seen, and drifts.",
+        wild="TRL's GRPO trainer scored at 1, whatever it drew at, until pull request 3029 (March 2025).",
+    ),
+    "guidance": Mistake(
+        says="drawn with guidance 2, scored without",
+        config=UNGUIDED,
+        draw=guided,
+        right=Run(GRPO(), GUIDED, "guidance 2 in samples and in scores"),
+        recipe="patches-28x28",
+        task="refine",
+        happens="The KL that is paid is small, and of scores without guidance: what is drawn stays far away.",
+        wild="AR-GRPO (arXiv 2508.06924): _get_per_token_logps of modified_grpo_trainer.py has no guidance.",
+    ),
+    "scaled": Mistake(
+        says="advantages divided by their deviation",
+        config=RARE,
+        algorithm=GRPO(scale=True),
+        right=Run(GRPO(), RARE, "GRPO, not divided"),
+        task="refine",
+        happens="One failure among thirty counts more than five times as much, and the KL a fifth.",
+        wild="GRPO as published divides (Shao et al. 2024, arXiv 2402.03300), and AR-GRPO does; Liu et al. "
+        "2025 (arXiv 2503.20783) call it a bias by difficulty.",
+    ),
+    "first-token": Mistake(
+        says="the first token is not in the loss",
+        algorithm=FirstTokenLeftOut(),
+        happens="The first pixel is drawn like the others, and never learned.",
+        wild="The course guide's script draws it and leaves its log-probability out of the sum.",
+    ),
+}

@@ -1,0 +1,251 @@
+"""What each mistake does to the gradient, by counting all sixteen pictures of 2x2 pixels."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_estimator import LABELS, PAID, PICTURES, estimate, exact_gradient, gradient
+from toys import Brightness, make_policy
+
+from core import checkpoints, mistakes
+from core.algorithms import GRPO
+from core.configs import RLConfig
+from core.mistakes import MISTAKES, learner, start_of
+from core.policies import gather
+from core.report import fingerprint
+from core.rewards import Rewards
+from core.rl import train
+from demo import engine
+from demo.engine import finding
+from demo.tabs import results
+
+BETA = 0.3
+CONFIG = RLConfig(digits=(1,), beta=BETA)
+
+
+@pytest.fixture
+def policies():
+    """A transformer, because it knows guidance, and what it is tied to."""
+    return make_policy("transformer"), make_policy("transformer", seed=1)
+
+
+def chances(policy, temperature=1.0):
+    """(16,) the probability of each picture."""
+    with torch.no_grad():
+        return gather(policy.log_probs(LABELS, PICTURES, temperature), PICTURES).sum(1).exp()
+
+
+def mean_estimate(policy, reference, algorithm, share, config=CONFIG):
+    """The mean of the gradient that is followed, where each picture is drawn as often as ``share`` says."""
+    return estimate(policy, reference, algorithm, config, PICTURES, PAID - share @ PAID, share)
+
+
+def far(found, expected):
+    """How far a gradient is from another, as a share of it."""
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+def drawn(name, policy, count=8000):
+    """(16,) how often a mistake's policy draws each picture, and that it is scored as in training."""
+    labels = torch.full((count,), 1)
+    rollout = learner(MISTAKES[name], policy).sample(labels, 1.0, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        scored = gather(policy.log_probs(labels, rollout.tokens), rollout.tokens)
+    torch.testing.assert_close(rollout.log_probs, scored)  # the ratio is 1: nothing looks wrong
+    return torch.bincount((rollout.tokens * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+
+
+def chi_square(found, share):
+    expected = found.sum() * share
+    return ((found - expected).square() / expected).sum().item()
+
+
+def test_samples_of_another_temperature_follow_another_gradient(policies):
+    policy, reference = policies
+    own, cool = chances(policy), chances(policy, 0.6)
+    found = drawn("temperatures", policy)
+    assert chi_square(found, cool) < 37.7 < 400 < chi_square(found, own)  # the 99.9 % point at 15 degrees
+    expected = exact_gradient(policy, reference, BETA)
+    assert far(mean_estimate(policy, reference, GRPO(), own), expected) < 2e-4
+    wrong = mean_estimate(policy, reference, GRPO(), cool)
+    assert far(wrong, expected) > 0.2
+    assert torch.cosine_similarity(wrong, expected, dim=0) < 0.99  # nor does a learning rate mend it
+
+
+def test_samples_drawn_with_guidance_and_scored_without_follow_another_gradient(policies):
+    policy, reference = policies
+    found = drawn("guidance", policy)
+    assert policy.guidance == 1.0  # as before
+    plain = chances(policy)
+    policy.guidance = MISTAKES["guidance"].right.config.guidance
+    guided, expected = chances(policy), exact_gradient(policy, reference, BETA)
+    right = mean_estimate(policy, reference, GRPO(), guided)
+    policy.guidance = 1.0
+    assert chi_square(found, guided) < 37.7 < 400 < chi_square(found, plain)
+    assert far(right, expected) < 2e-4
+    wrong = mean_estimate(policy, reference, GRPO(), guided)
+    # It is the gradient neither of what is drawn nor of what is scored.
+    assert far(wrong, expected) > 0.2 and far(wrong, exact_gradient(policy, reference, BETA)) > 0.2
+
+
+def test_without_the_first_token_its_share_of_the_gradient_is_missing(policies):
+    policy, _ = policies
+    free = RLConfig(digits=(1,), beta=0.0)
+    own, mistake = chances(policy), MISTAKES["first-token"]
+    expected = exact_gradient(policy, policy, 0.0)
+    assert far(mean_estimate(policy, policy, mistake.right.algorithm, own, free), expected) < 2e-4
+    wrong = mean_estimate(policy, policy, mistake.algorithm, own, free)
+    first = gather(policy.log_probs(LABELS, PICTURES), PICTURES)[:, 0]
+    missing = gradient(policy, own * (PAID - own @ PAID) @ first)
+    assert missing.norm() > 0.1 * expected.norm() and far(wrong + missing, expected) < 2e-4
+
+
+def test_without_a_kl_the_gradient_is_that_of_the_reward_alone(policies):
+    policy, reference = policies
+    own, mistake = chances(policy), MISTAKES["no-kl"]
+    assert (mistake.config.beta, mistake.right.config.beta > 0) == (0.0, True)
+    wrong = mean_estimate(policy, reference, mistake.algorithm, own, RLConfig(digits=(1,), beta=0.0))
+    assert far(wrong, exact_gradient(policy, reference, 0.0)) < 2e-4
+    assert far(wrong, exact_gradient(policy, reference, BETA)) > 0.1
+
+
+def test_divided_by_the_deviation_a_rare_failure_is_loud_and_the_kl_cheap(policies):
+    policy, reference = policies
+    own, mistake = chances(policy), MISTAKES["scaled"]
+    group = torch.ones(1, 30)
+    group[0, 0] = 0.0  # one in thirty fails
+    ratio = mistake.algorithm.advantages(group, []) / mistake.right.algorithm.advantages(group, [])
+    torch.testing.assert_close(ratio, torch.full((1, 30), 30 / 29**0.5), rtol=1e-3, atol=0)
+    # In an endless group: not the gradient of what is meant, but of a KL that costs less.
+    paid = (own.cumsum(0) < 1 - 1 / 30).float()
+    deviation = (own @ (paid - own @ paid).square()).sqrt()
+    assert deviation < 0.4
+    advantages = (paid - own @ paid) / deviation
+    wrong = estimate(policy, reference, mistake.algorithm, CONFIG, PICTURES, advantages, own)
+    assert far(wrong, exact_gradient(policy, reference, BETA * deviation.item(), paid) / deviation) < 2e-4
+    expected = exact_gradient(policy, reference, BETA, paid)
+    assert far(wrong, expected) > 0.5
+    right = estimate(policy, reference, mistake.right.algorithm, CONFIG, PICTURES, paid - own @ paid, own)
+    assert far(right, expected) < 2e-4
+
+
+def test_without_a_baseline_the_mean_is_right_and_its_scatter_larger(policies):
+    policy, _ = policies
+    own, config, past = chances(policy), RLConfig(digits=(1,), beta=0.0), [0.6]
+    paid, scatter = 0.5 + PAID / 2, []  # all are paid something
+    slopes = [
+        gradient(policy, gather(policy.log_probs(LABELS[:1], picture[None]), picture[None]).sum())
+        for picture in PICTURES
+    ]
+    expected = exact_gradient(policy, policy, 0.0, paid)
+    mistake = MISTAKES["no-baseline"]
+    for run in (mistake, mistake.right):
+        advantages = run.algorithm.advantages(paid[None], past)[0]
+        found = estimate(policy, policy, run.algorithm, config, PICTURES, advantages, own)
+        assert far(found, expected) < 2e-4
+        scatter.append(own @ (advantages[:, None] * torch.stack(slopes) - found).square().sum(1))
+    assert scatter[0] > 5 * scatter[1]
+
+
+def test_without_pretraining_there_is_hardly_a_gradient_where_few_pictures_are_paid(policies):
+    policy, _ = policies
+    paid = torch.zeros(16)
+    paid[int(chances(policy).argmin())] = 1.0
+    untrained = exact_gradient(policy, policy, 0.0, paid).norm()
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.02)
+    picture = PICTURES[paid.argmax()][None]
+    while chances(policy)[paid.argmax()] < 0.3:  # maximum likelihood
+        optimizer.zero_grad()
+        (-gather(policy.log_probs(LABELS[:1], picture), picture).sum()).backward()
+        optimizer.step()
+    assert exact_gradient(policy, policy, 0.0, paid).norm() > 4 * untrained
+    mistake = MISTAKES["no-pretraining"]
+    assert (start_of(mistake, mistake.task), start_of(mistake.right, mistake.task)) == (
+        "random",
+        "unlabelled",
+    )
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_and_its_right_run_are_told_apart_by_one_thing_and_given_the_same_samples(name):
+    mistake = MISTAKES[name]
+    right = mistake.right
+    assert (mistake.config.digits, mistake.config.group, mistake.config.steps) == (
+        right.config.digits,
+        right.config.group,
+        right.config.steps,
+    )
+    odd = [bool(mistake.start), mistake.draw is not None, mistake.algorithm != right.algorithm]
+    odd.append(mistake.config != right.config and mistake.draw is None)
+    assert sum(odd) == 1
+    assert mistake.rewards == right.rewards
+    assert all(text.endswith(".") for text in (mistake.happens, mistake.wild))
+
+
+def test_the_page_and_the_core_know_the_same_mistakes():
+    assert {name: recipe for name, (_, recipe) in engine.MISTAKES.items()} == {
+        name: mistake.recipe for name, mistake in MISTAKES.items()
+    }
+    assert len(Path(mistakes.__file__).read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_loop_trains_a_policy_that_is_drawn_from_otherwise(kind):
+    policy, reference = (make_policy(kind, size=3, levels=3, seed=5) for _ in range(2))
+    before = [parameter.clone() for parameter in policy.parameters()]
+    rewards = Rewards(Brightness(), reference, {"confidence": 1.0})
+    config = RLConfig(digits=(1,), group=16, steps=2, lr=0.01)
+    trained = learner(MISTAKES["temperatures"], policy)
+    records = list(
+        train(trained, reference, rewards, Brightness(), GRPO(), config, torch.Generator().manual_seed(0))
+    )
+    assert [record.samples for record in records] == [16, 32]
+    assert any(not torch.equal(p, q) for p, q in zip(before, policy.parameters(), strict=True))
+
+
+def measured(success, coverage, kl, interval=0.01):
+    figures = {"success": success, "coverage": coverage, "kl": kl}
+    return {name: {"mean": mean, "interval": interval} for name, mean in figures.items()}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (
+            (0.95, 0.6, 5.0),
+            "Here it does no harm that can be measured, over 3 seeds: success is the same (95.0 %",
+        ),
+        ((0.5, 0.6, 5.0), "Harm, over 3 seeds: success falls (50.0 %, done right 95.0 %)."),
+        (
+            (1.0, 0.1, 60.0),
+            "Harm, over 3 seeds: coverage falls (0.10, done right 0.60) and the KL rises (60.0",
+        ),
+        ((1.0, 0.1, 60.0), "though success rises (100.0 %"),
+        ((0.95, 0.6, 3.0), "Here it does no harm, over 3 seeds: the KL falls"),
+    ],
+)
+def test_the_finding_is_what_the_figures_say(mistake, words):
+    found = finding({"mistake": measured(*mistake), "right": measured(0.95, 0.6, 5.0), "seeds": 3})
+    assert words in found
+    wide = measured(*mistake, interval=100.0)
+    assert "no harm that can be measured" in finding({"mistake": wide, "right": wide, "seeds": 3})
+
+
+def test_the_table_of_mistakes_says_how_many_do_harm():
+    right = {"reward": {"mean": 0.97, "interval": 0.01}, **measured(0.95, 0.6, 5.0)}
+    worse = {"reward": {"mean": 1.0, "interval": None}, **measured(1.0, 0.1, 60.0)}
+    found = {"no-kl": {"mistake": worse, "right": right, "seeds": 3}}
+    found["first-token"] = {"mistake": right, "right": right, "seeds": 3}
+    says, table, chart = results.mistakes(found)
+    assert says.startswith("1 of 2 mistakes do harm here.")
+    assert "<b>100.0 ± 1.0 %</b><br>95.0 ± 1.0 %" in table and "<td>none</td>" in table
+    assert chart["series"][0]["points"] == [[5.0, 0.95], [60.0, 1.0]]
+    assert results.mistakes({})[0].startswith("No mistake is measured yet")
+
+
+def test_what_was_measured_is_of_the_starts_that_ship():
+    metrics = json.loads((checkpoints.ROOT / "pixels-8x8" / "metrics.json").read_text(encoding="utf-8"))
+    for name, found in metrics.get("mistakes", {}).items():
+        mistake = MISTAKES[name]
+        folder = checkpoints.ROOT / mistake.recipe / start_of(mistake, mistake.task)
+        assert found["start"] == fingerprint(folder), "python -m core.evaluate --mistakes"
