@@ -13,7 +13,8 @@ For reading in one evening, in this order; the first three lines are the lesson,
     mistakes                               seven ways to get it wrong
     metrics, bestofn, yardstick            what is measured, and how
     evaluate, report, figures              tables and pictures of it
-    checkpoints, place, stages, train      weights on disk, and the command line
+    checkpoints, files, place              weights on disk, written whole or not at all
+    stages, train                          what is trained in which order, and the command line
     hub, cards                             checkpoints and the demo on the Hugging Face Hub
 """
 

@@ -6,19 +6,20 @@ precision, so what is evaluated is what is shipped.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
+import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
+from core.files import replaced, write_json
 from core.lstm import LSTMPolicy
 from core.policies import Policy
+from core.recipes import RECIPES
 from core.tokenizers import PixelTokenizer
 from core.transformer import TransformerPolicy
 from core.vqvae import PatchTokenizer
@@ -27,6 +28,8 @@ FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 POLICIES = ("lstm", "transformer")  # the kinds that draw
 LARGEST = 1024  # of any number that gives a model's shape
+MOST_LAYERS = 64  # and as many pixels a side
+CONFIG_BYTES = 100_000  # at most
 
 
 class CheckpointError(RuntimeError):
@@ -50,14 +53,21 @@ BUILDERS = {  # from the "model" part of config.json
 
 
 def build(kind: str, shape: dict) -> nn.Module:
-    """A new model of a kind in BUILDERS, from the numbers that give its shape. Raises ValueError."""
+    """A new model of a kind in BUILDERS, from the numbers that give its shape, in single precision.
+
+    Raises ValueError or TypeError where they give none.
+    """
     if kind not in BUILDERS:
-        raise ValueError(f"unknown kind of model {kind!r}; allowed: {', '.join(BUILDERS)}.")
+        raise ValueError(f"unknown kind of model {kind!r}; allowed: {', '.join(BUILDERS)}")
+    if not isinstance(shape, dict):
+        raise ValueError(f"its shape is {shape!r:.40}; allowed: numbers by name")
     for name, value in shape.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 1 <= value <= LARGEST or (name != "guidance" and value != int(value)):
-            raise ValueError(f"{name} is {str(value)[:40]}; allowed: a whole number from 1 to {LARGEST}")
-    return BUILDERS[kind](**shape)
+        if name == "guidance":  # no whole number; the policy checks it
+            continue
+        most = MOST_LAYERS if name in ("size", "layers") else LARGEST
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"{name} is {value!r:.40}; allowed: a whole number from 1 to {most}")
+    return BUILDERS[kind](**shape).float()  # whatever PyTorch's default is
 
 
 def save(
@@ -70,21 +80,16 @@ def save(
         about: what is worth keeping beside the weights: the recipe, the seed, the training's configuration.
         curve: the records of its training.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as scratch:
-        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-        fresh.mkdir()
-        weights = {}
-        for name, value in model.state_dict().items():
-            weights[name] = (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        save_file(weights, fresh / "weights.safetensors")
-        write_json(fresh / "config.json", {"format": FORMAT, "kind": kind, "model": shape, **about}, indent=2)
+    weights = {}
+    for name, value in model.state_dict().items():
+        weights[name] = (value.half() if value.is_floating_point() else value).cpu().contiguous()
+    packed = safetensors.torch.save(weights)
+    config = {"format": FORMAT, "kind": kind, "model": shape, "sha256": hashlib.sha256(packed).hexdigest()}
+    with replaced(Path(folder)) as fresh:
+        (fresh / "weights.safetensors").write_bytes(packed)
         if curve is not None:
             write_json(fresh / "curve.json", curve)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
+        write_json(fresh / "config.json", {**config, **about}, indent=2)
 
 
 def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
@@ -97,20 +102,17 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     kind = config.get("kind")
     if kind not in kinds:
         wanted = " or ".join(kinds)
-        raise CheckpointError(f"{folder / 'config.json'} describes a {kind!r}; expected {wanted}.")
+        raise CheckpointError(f"{folder / 'config.json'} describes a {kind!r:.40}; expected {wanted}.")
     try:
         with torch.device("meta"):  # shapes without memory: nothing large is made before the weights agree
-            wanted = build(kind, dict(config["model"])).state_dict()
+            wanted = build(kind, config.get("model")).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        words = f"describes no {kind} that can be built: {error}."
+        words = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        words = f"describes no {kind} that can be built: {words}."
         raise CheckpointError(f"{folder / 'config.json'} {words}") from error
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is missing, truncated or no safetensors file: {error}.") from error
-    problem = _difference(weights, wanted)
-    if problem:
-        raise CheckpointError(f"{path} does not match its config.json: {problem}.")
+    weights = read_weights(path, wanted)
+    if config.get("sha256") not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+        raise CheckpointError(f"{path} is damaged, or was not saved with the config.json beside it.")
     model = build(kind, config["model"])
     model.load_state_dict(weights)
     for name, value in model.state_dict().items():
@@ -119,23 +121,48 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     return model.eval()
 
 
-def _difference(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str:
-    """What tells two models' weights apart, in words; empty if they have the same names and shapes."""
-    for name in sorted(set(found) ^ set(wanted)):
-        return f"{name!r} " + ("is missing from it" if name in wanted else "does not belong in it")
-    for name, value in found.items():
-        if value.shape != wanted[name].shape:
-            return f"{name!r} has shape {tuple(value.shape)}, not {tuple(wanted[name].shape)}"
+def read_weights(path: Path, wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights in a file. Raises CheckpointError unless its header names what is wanted, and no more."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing.")
+    header = 1000 + 300 * len(wanted)  # bytes, generously
+    most = header + 4 * sum(value.numel() for value in wanted.values())
+    if path.stat().st_size > most:
+        raise CheckpointError(f"{path} does not match its config.json: it has more than {most:,} bytes.")
+    try:
+        with safe_open(path, "pt") as file:
+            problem = _difference(file, wanted)
+            if problem:
+                raise CheckpointError(f"{path} does not match its config.json: {problem}.")
+            return {name: file.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}.") from error
+
+
+def _difference(file, wanted: dict[str, torch.Tensor]) -> str:
+    """What tells the tensors in an open file from those that are wanted, in words; empty if nothing does."""
+    for name in sorted(set(file.keys()) ^ set(wanted)):
+        return f"{name!r:.60} " + ("is missing from it" if name in wanted else "does not belong in it")
+    for name, value in wanted.items():
+        found, kinds = file.get_slice(name), ("F16", "BF16", "F32") if value.is_floating_point() else ("I64",)
+        if tuple(found.get_shape()) != tuple(value.shape):
+            return f"{name!r} has shape {tuple(found.get_shape())}, not {tuple(value.shape)}"
+        if found.get_dtype() not in kinds:
+            return f"{name!r} holds {found.get_dtype()}; allowed: {', '.join(kinds)}"
     return ""
 
 
-def is_whole(folder: str | Path) -> bool:
-    """Whether a folder holds a checkpoint whose weights can be loaded."""
-    try:
-        load(folder, tuple(BUILDERS))
-    except CheckpointError:
-        return False
-    return True
+def check_recipe(folder: str | Path, recipe: str) -> None:
+    """Raise CheckpointError if a checkpoint has other numbers than its recipe gives: it is another one's."""
+    config, wanted = read_config(folder), dict(RECIPES[recipe].tokenizer_shape)
+    if config.get("kind") in POLICIES:
+        wanted |= RECIPES[recipe].shape
+    shape = config.get("model")
+    for name, number in wanted.items():
+        found = shape.get(name, number) if isinstance(shape, dict) else None
+        if found != number:
+            words = f"is not of {recipe}: {name} is {found!r:.40}, not {number}"
+            raise CheckpointError(f"{Path(folder) / 'config.json'} {words}.")
 
 
 def exists(folder: str | Path) -> bool:
@@ -149,7 +176,8 @@ def read_config(folder: str | Path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: no checkpoint in this folder.")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            config = json.loads(file.read(CONFIG_BYTES))
     except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} is truncated or no JSON: {error}.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -163,19 +191,25 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
 
     A name that can only be local is never asked of the Hub, where anybody may have taken it.
     """
-    if not str(name) or "\0" in str(name):
-        raise CheckpointError(f"{str(name)!r} is no name of a checkpoint.")
-    inside = (root / name).resolve()
-    if inside.is_relative_to(root.resolve()) and exists(inside):
-        return inside
-    if Path(name).is_dir():
-        return Path(name)
+    first = str(name).split("/")[0]
+    try:
+        inside = (root / name).resolve()
+        if str(name) and inside.is_relative_to(root.resolve()) and exists(inside):
+            if first in RECIPES:
+                check_recipe(inside, first)
+            return inside
+        if str(name) and Path(name).is_dir():
+            return Path(name)
+    except (OSError, ValueError):  # too long, or characters that no file system has
+        raise CheckpointError(f"{str(name)!r:.60} is no name of a checkpoint.") from None
     from core import hub  # late: its client is slow to import, and few need it
 
     local = isinstance(name, Path) or not hub.is_name(name)
-    if local or any((folder / name.split("/")[0]).is_dir() for folder in (root, Path())):
+    if local or any((folder / first).is_dir() for folder in (root, Path())):
         known = f"{root} ({', '.join(available(root)) or 'none'})"
-        raise CheckpointError(f"no checkpoint '{name}': neither a folder nor one of those in {known}.")
+        raise CheckpointError(
+            f"no checkpoint {str(name)!r:.200}: neither a folder nor one of those in {known}."
+        )
     return hub.fetch(name)
 
 
@@ -208,10 +242,3 @@ def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
 
 def _part(recipe: str | Path, part: str, root: Path) -> Path:
     return locate(recipe / part if isinstance(recipe, Path) else f"{recipe}/{part}", root)
-
-
-def write_json(path: Path, value, indent: int | None = None) -> None:
-    """Write a file whole or not at all."""
-    fresh = path.with_name(path.name + ".writing")
-    fresh.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(fresh, path)

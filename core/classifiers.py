@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         if images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
             shape = tuple(images.shape)
             raise ValueError(f"images have shape {shape}; expected (B, 1, {self.size}, {self.size}).")
-        return self.body(images * 2 - 1)
+        return self.body(images.float() * 2 - 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) in [0, 1] to (B, 10) logits."""

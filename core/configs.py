@@ -16,7 +16,7 @@ def check_ranges(config, **ranges: tuple[float, float]) -> None:
     for name, (low, high) in ranges.items():
         value = getattr(config, name)
         if not isinstance(value, (int, float)) or not low <= value <= high or not math.isfinite(value):
-            raise ValueError(f"{name} is {value!r}; allowed: a number from {low:g} to {high:g}.")
+            raise ValueError(f"{name} is {value!r:.40}; allowed: a number from {low:g} to {high:g}.")
 
 
 @dataclass(frozen=True)
@@ -98,5 +98,5 @@ class RLConfig:
             or not set(self.digits) <= set(range(10))
         ):
             raise ValueError(
-                f"digits are {self.digits!r}; allowed: one or more different digits from 0 to 9."
+                f"digits are {self.digits!r:.40}; allowed: one or more different digits from 0 to 9."
             )

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from core import checkpoints
 from core.bestofn import best_of_n_kl, best_of_n_success
 from core.classifiers import predict
+from core.files import reserved
 from core.mistakes import MISTAKES, as_used, learner, start_of
 from core.place import Place, Where, exit_code
 from core.policies import Policy
@@ -54,7 +55,8 @@ class Options(Where):
 def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
     """Measure every checkpoint of a recipe that is there; write and return its metrics.json."""
     place.require("judge", "classifier")
-    return Evaluation(place, samples, resume).everything()
+    with reserved(place.folder("metrics.json")):
+        return Evaluation(place, samples, resume).everything()
 
 
 class Evaluation:
@@ -222,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
             found = evaluate(place, options.samples, options.resume)
         print(text(found))
 
-    return exit_code(work)
+    return exit_code(work, again="The same command with --resume goes on.")
 
 
 if __name__ == "__main__":

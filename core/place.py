@@ -134,14 +134,18 @@ class Where:
         return Place(find_recipe(self.recipe), self.checkpoints, self.runs, data_root)
 
 
-def exit_code(work: Callable[[], None]) -> int:
-    """Do a command's work. What it cannot do it says in a sentence: 2 for a wrong word, 1 for a file."""
+def exit_code(work: Callable[[], None], again: str = "The same command starts anew.") -> int:
+    """Do a command's work. What it cannot do it says in a sentence: 2 for a wrong word, 1 for a file.
+
+    Args:
+        again: how to go on after Ctrl-C.
+    """
     try:
         work()
     except KeyboardInterrupt:
-        print("stopped; what was finished is kept, nothing half-written is left.", file=sys.stderr)
+        print(f"stopped; what was finished is kept, nothing is half-written. {again}", file=sys.stderr)
         return 130
-    except (ValueError, DataError, CheckpointError, FloatingPointError) as error:
+    except (ValueError, DataError, CheckpointError, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     return 0

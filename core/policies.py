@@ -114,7 +114,8 @@ class Policy(nn.Module):
             raise ValueError(f"prefix holds {len(prefix)} rows for {len(labels)} labels; expected one each.")
         with torch.inference_mode():
             # Gumbel-max (Gumbel 1954): the argmax of logits + noise is a draw from their softmax.
-            noise = torch.empty(length, len(labels), vocabulary, device=labels.device)
+            shape = (length, len(labels), vocabulary)
+            noise = torch.empty(shape, dtype=torch.float32, device=labels.device)
             noise.exponential_(generator=generator).log_().mul_(-temperature)
             tokens, logits = self._generate(labels, noise, prefix)
             distributions = distribution(logits, temperature)

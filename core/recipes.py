@@ -160,5 +160,5 @@ RECIPES = {recipe.name: recipe for recipe in (PIXELS, PATCHES, TINY, GUIDE)}
 def find_recipe(name: str) -> Recipe:
     """A recipe by name. Raises ValueError that lists the names there are."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; allowed: {', '.join(RECIPES)}.")
+        raise ValueError(f"unknown recipe {name!r:.40}; allowed: {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -138,21 +138,32 @@ def rounded(record) -> dict:
     return plain
 
 
+def unless_whole(folder: Path, kind: str, recipe: str, stage: Progress) -> Progress:
+    """A stage that has nothing to do where a checkpoint of that kind and recipe is whole already."""
+    try:
+        checkpoints.load(folder, (kind,))
+        checkpoints.check_recipe(folder, recipe)
+        stage = iter([(1, 1, "kept")])
+    except checkpoints.CheckpointError:
+        pass  # missing, damaged, or another one's: trained anew
+    yield from stage
+
+
 def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path, Progress]]:
-    """(title, folder, stage) of all that a recipe needs, in order; with ``resume``, without what is whole."""
+    """(title, folder, stage) of all that a recipe needs, in order; with ``resume``, what is whole is kept."""
     recipe, work = place.recipe, []
 
-    def add(title: str, folder: Path, stage: Progress) -> None:
-        if not (resume and checkpoints.is_whole(folder)):
-            work.append((title, folder, stage))
+    def add(title: str, folder: Path, stage: Progress, kind: str = recipe.kind) -> None:
+        stage = unless_whole(folder, kind, recipe.name, stage) if resume else stage
+        work.append((title, folder, stage))
 
     if not recipe.borrows:
         for kind in ("classifier", "judge"):
             folder = place.folder(kind)
-            add(kind, folder, classifier_stage(place, kind, getattr(recipe, kind), 0, folder))
+            add(kind, folder, classifier_stage(place, kind, getattr(recipe, kind), 0, folder), kind)
     if recipe.tokenizer is not None:
         folder = place.folder("tokenizer")
-        add("tokenizer", folder, tokenizer_stage(place, recipe.tokenizer, 0, folder))
+        add("tokenizer", folder, tokenizer_stage(place, recipe.tokenizer, 0, folder), "tokenizer")
     add("untrained policy", place.folder("random"), random_stage(place))
     for start in ("unlabelled", "labelled"):
         folder = place.folder(start)

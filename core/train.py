@@ -11,8 +11,9 @@ that ``all`` trains.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,11 @@ from typing import Any, Literal
 import tyro
 from tqdm import tqdm
 
-from core import checkpoints, figures, stages
+from core import figures, stages
 from core.algorithms import Algorithm
-from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig
+from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig, check_ranges
 from core.evaluate import evaluate
+from core.files import reserved
 from core.place import Place, Where, exit_code
 from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
@@ -40,6 +42,11 @@ class One(Where):
     seed: int = 0  # of everything random
     out: Path | None = None  # write here instead
     ship: bool = False  # write into checkpoints
+
+    def __post_init__(self):
+        check_ranges(self, seed=(0, 2**31 - 1))
+        if self.ship and (self.seed or self.out):
+            raise ValueError("--ship ships seed 0 alone, into checkpoints; leave out --seed and --out.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,12 @@ class RunOptions(One):
     algorithm: Algorithm
     rewards: dict[str, float]
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name, weight in self.rewards.items():
+            if not math.isfinite(weight):
+                raise ValueError(f"{name} is {weight}; allowed: any finite weight.")
+
 
 @dataclass(frozen=True)
 class AllOptions(Where):
@@ -68,6 +81,9 @@ class AllOptions(Where):
     data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
     resume: bool = False  # keep the stages whose weights are whole
+
+    def __post_init__(self):
+        check_ranges(self, seeds=(1, 1000))
 
 
 def parse(arguments: list[str]) -> tuple[str, Any]:
@@ -82,7 +98,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     what = arguments[0] if arguments else ""
     if what not in (*STAGES, *runs):
         allowed = ", ".join((*STAGES, *runs))
-        raise ValueError(f"the first word is {what!r}; it names what to train: {allowed}.")
+        raise ValueError(f"the first word is {what!r:.40}; it names what to train: {allowed}.")
     default = _defaults(what, recipe, known)
     says = type(default).__doc__ if what == "all" else f"Trains the {what} of {recipe.name}."
     if isinstance(default, RunOptions):
@@ -108,7 +124,7 @@ def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
         raise ValueError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
     if what == "pretrain":
         if known.start not in ("unlabelled", "labelled"):
-            raise ValueError(f"--start is {known.start!r}; allowed: unlabelled, labelled.")
+            raise ValueError(f"--start is {known.start!r:.40}; allowed: unlabelled, labelled.")
         if not any(STARTS[task] == known.start for task in recipe.tasks):
             raise ValueError(f"no task of {recipe.name} starts from a policy pretrained {known.start}.")
         return PretrainOptions(recipe=recipe.name, start=known.start, config=getattr(recipe, known.start))
@@ -117,30 +133,25 @@ def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
     tasks = [task for task, runs in recipe.tasks.items() if what in runs]
     task = known.task or tasks[0]
     if task not in tasks:
-        raise ValueError(f"--task is {task!r}; {what} of {recipe.name} is a run of: {', '.join(tasks)}.")
+        raise ValueError(f"--task is {task!r:.40}; {what} of {recipe.name} is a run of: {', '.join(tasks)}.")
     run = recipe.tasks[task][what]
     paid = {name: run.rewards.get(name, 0.0) for name in TERMS}
     return RunOptions(recipe=recipe.name, task=task, config=run.config, algorithm=run.algorithm, rewards=paid)
 
 
-def check_writable(folder: Path) -> None:
-    """Raise ValueError, before any time is spent, unless a checkpoint can be written to ``folder``."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent):
-            pass
-        if folder.exists() and not checkpoints.exists(folder) and (folder.is_file() or any(folder.iterdir())):
-            raise FileExistsError("what is there is no checkpoint, and would be replaced")
-    except OSError as error:
-        raise ValueError(f"cannot write to {folder}: {error}.") from error
+def check_replaceable(folder: Path) -> None:
+    """Raise ValueError where something else than a checkpoint would be replaced."""
+    known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png"}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not there <= known or folder.is_file():
+        strange = next(iter(sorted(there - known)), "a file")
+        raise ValueError(f"cannot write to {folder}: {strange} is there, which is no part of a checkpoint.")
 
 
 def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.Progress]]:
     """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
     if what == "all":
         return stages.every_stage(place, options.seeds, options.resume)
-    if options.ship and options.seed != 0:
-        raise ValueError("--ship ships seed 0 alone; leave out --ship or --seed.")
     name = what
     if isinstance(options, PretrainOptions):
         name = options.start
@@ -183,16 +194,20 @@ def main(arguments: list[str] | None = None) -> int:
         what, options = parse(arguments)
         place = options.place(options.data_root)
         todo = plan(place, what, options)
-        for _, folder, _ in todo:
-            check_writable(folder)
-        for title, folder, stage in todo:
-            run_stage(title, stage)
-            if isinstance(options, RunOptions):
-                figures.beside_checkpoint(place, folder)
-            print(f"saved in {folder}")
+        with ExitStack() as held:
+            for _, folder, _ in todo:
+                held.enter_context(reserved(folder))
+                check_replaceable(folder)
+            for title, folder, stage in todo:
+                run_stage(title, stage)
+                if isinstance(options, RunOptions):
+                    figures.beside_checkpoint(place, folder)
+                print(f"{title} is in {folder}")
         if what == "all":
-            print(text(evaluate(place)))
+            print(text(evaluate(place, resume=options.resume)))
 
+    if arguments[0] == "all":
+        return exit_code(work, again="The same command with --resume goes on.")
     return exit_code(work)
 
 

@@ -28,7 +28,7 @@ def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.
     Dimension i turns with dimension i + size / 2; the first half of those pairs by the row, the others by the
     column.
     """
-    frequency = 100.0 ** (-torch.arange(size // 4) / (size // 4))
+    frequency = 100.0 ** (-torch.arange(size // 4, dtype=torch.float32) / (size // 4))
     angle = torch.cat([rows[:, None] * frequency, columns[:, None] * frequency], 1)  # (T, size / 2)
     return torch.cat([angle.cos(), angle.cos()], 1), torch.cat([-angle.sin(), angle.sin()], 1)
 

@@ -85,7 +85,7 @@ class PatchTokenizer(nn.Module):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens. Raises as PixelTokenizer's."""
         check_images(images, self.size)
-        vectors = self.encoder(images * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
+        vectors = self.encoder(images.float() * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
         return self.nearest(vectors.flatten(0, 2)).view(len(images), self.length)
 
     @torch.no_grad()

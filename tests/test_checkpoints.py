@@ -1,12 +1,16 @@
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from toys import make_policy
 
-from core import CheckpointError, load_classifier, load_policy
+from core import CheckpointError, checkpoints, load_classifier, load_judge, load_policy
 from core.checkpoints import available, build, load, save
 
 SHAPE = {"size": 2, "levels": 2, "width": 6}
@@ -57,7 +61,7 @@ def test_a_missing_checkpoint_is_named_with_those_there_are(folder):
     with pytest.raises(CheckpointError, match=r"no checkpoint 'some/other'.*some/policy"):
         load_policy("some/other", folder.parents[1])
     (folder / "weights.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing, truncated"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing"):
         load_policy(folder)
 
 
@@ -77,10 +81,14 @@ def test_truncated_weights(folder, keep):
         ("[1]", "not a checkpoint of format 1"),
         ('{"format": 2, "kind": "lstm"}', "not a checkpoint of format 1"),
         ('{"format": 1, "kind": "gan", "model": {}}', "describes a 'gan'"),
-        ('{"format": 1, "kind": "lstm", "model": {"size": 2}}', "no lstm that can be built"),
+        ('{"format": 1, "kind": "lstm", "model": {"size": 2}}', "built: 'levels' is missing"),
+        ('{"format": 1, "kind": "lstm"}', "its shape is None; allowed: numbers by name"),
+        ('{"format": 1, "kind": "lstm", "model": "large"}', "its shape is 'large'"),
+        ('{"format": 1, "kind": "lstm", "model": {"size": 2.0}}', r"size is 2\.0; allowed: a whole number"),
+        ('{"format": 1, "kind": "lstm", "model": {"size": 1e300}}', r"size is 1e\+300"),
         (
             '{"format": 1, "kind": "lstm", "model": {"size": -2, "levels": 2, "width": 6}}',
-            "allowed: a whole number from 1 to 1024",
+            "size is -2; allowed: a whole number from 1 to 64",
         ),
         ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": 8}}', "has shape"),
         (
@@ -94,6 +102,12 @@ def test_truncated_weights(folder, keep):
         ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": NaN}}', "width is nan"),
         ('{"format": 1, "kind": "lstm", "model": {"size": 2, "levels": 2, "width": [6]}}', r"width is \[6\]"),
         ('{"format": 1, "kind": "lstm", "model": ' + "[" * 100_000, "truncated or no JSON"),
+        (
+            '{"format": 1, "kind": "lstm", "model": ' + "[" * 40_000 + "]" * 40_000 + "}",
+            "truncated or no JSON",
+        ),
+        ('{"format": 1, "kind": "lstm", "model": ' + "9" * 5000 + "}", "truncated or no JSON"),
+        ('{"format": 1, "kind": "' + "x" * 200_000 + '"}', "truncated or no JSON"),
     ],
 )
 def test_foreign_or_mismatching_configurations(folder, text, words):
@@ -107,8 +121,9 @@ def test_foreign_or_mismatching_configurations(folder, text, words):
     [
         (lambda w: w.pop("label"), "'label' is missing from it"),
         (lambda w: w.update(extra=torch.zeros(1)), "'extra' does not belong in it"),
-        (lambda w: w.update(label=torch.full_like(w["label"], math.nan)), "no finite numbers"),
-        (lambda w: w.update(label=w["label"].double() + 1e300), "no finite"),
+        (lambda w: w.update(label=w["label"].double() + 1e300), "'label' holds F64; allowed: F16, BF16, F32"),
+        (lambda w: w.update(label=w["label"].bool()), "'label' holds BOOL"),
+        (lambda w: w.update(extra=torch.zeros(100_000)), "it has more than"),
     ],
 )
 def test_weights_that_do_not_fit(folder, change, words):
@@ -119,10 +134,118 @@ def test_weights_that_do_not_fit(folder, change, words):
         load_policy(folder)
 
 
+def test_weights_that_are_no_numbers(folder):
+    policy = make_policy("lstm")
+    torch.nn.init.constant_(policy.label, math.nan)
+    save(folder, policy, "lstm", SHAPE, {})
+    with pytest.raises(CheckpointError, match="holds values in 'label' that are no finite numbers"):
+        load_policy(folder)
+
+
 def test_a_policy_is_no_classifier(folder):
     folder.rename(folder.parent / "classifier")
     with pytest.raises(CheckpointError, match="describes a 'lstm'; expected classifier"):
         load_classifier("some", folder.parents[1])
+
+
+@pytest.mark.parametrize("at", [0, 0.1, 0.5, 0.9, 1])
+def test_one_changed_byte_is_noticed_wherever_it_is(folder, at):
+    path = folder / "weights.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[round(at * (len(damaged) - 1))] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors (is|does)"):
+        load_policy(folder)
+
+
+def test_weights_and_config_of_two_trainings_do_not_go_together(folder):
+    save(folder.parent / "other", make_policy("lstm", seed=1), "lstm", SHAPE, {})
+    shutil.copy(folder.parent / "other" / "weights.safetensors", folder)
+    with pytest.raises(CheckpointError, match=r"was not saved with the config\.json beside it"):
+        load_policy(folder)
+
+
+def test_other_kinds_of_files_are_refused_and_run_nothing(folder):
+    path, trap = folder / "weights.safetensors", folder / "trap"
+
+    class Trap:
+        def __reduce__(self):
+            return trap.mkdir, ()
+
+    torch.save({"label": Trap()}, path)
+    with pytest.raises(CheckpointError, match="no safetensors file"):
+        load_policy(folder)
+    assert not trap.exists()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match="is missing"):
+        load_policy(folder)
+    if hasattr(os, "mkfifo"):  # reading it would wait for ever
+        path.rmdir()
+        os.mkfifo(path)
+        with pytest.raises(CheckpointError, match="is missing"):
+            load_policy(folder)
+
+
+def test_what_is_found_under_a_recipes_name_is_of_that_recipe(tmp_path):
+    for kind, shape in (("lstm", {"levels": 4, "width": 32}), ("classifier", {"width": 4})):
+        shape = {"size": 4, **shape}  # as tiny-4x4 has it
+        for recipe in ("tiny-4x4", "pixels-8x8"):
+            folder = tmp_path / recipe / kind
+            save(folder, build(kind, shape), kind, shape, {})
+    load_policy("tiny-4x4/lstm", tmp_path), load_classifier("tiny-4x4", tmp_path)
+    for use, name in ((load_policy, "pixels-8x8/lstm"), (load_classifier, "pixels-8x8")):
+        with pytest.raises(CheckpointError, match="is not of pixels-8x8: size is 4, not 8"):
+            use(name, tmp_path)
+
+
+def test_absurd_sizes_cost_no_memory(tmp_path):
+    save(tmp_path / "policy", make_policy("lstm"), "lstm", SHAPE, {})
+    with (tmp_path / "policy" / "weights.safetensors").open("r+b") as file:
+        file.truncate(5_000_000_000)  # sparse: it takes no place
+    (tmp_path / "large").mkdir()
+    shape = {"size": 64, "codes": 1024, "dim": 1024, "channels": 1024}
+    shape |= {"width": 1024, "layers": 64, "heads": 1}  # the largest that there is: 3 GB
+    config = {"format": 1, "kind": "transformer", "model": shape}
+    (tmp_path / "large" / "config.json").write_text(json.dumps(config))
+    shutil.copy(checkpoints.ROOT / "patches-28x28/labelled/weights.safetensors", tmp_path / "large")
+    script = """
+import resource, sys
+from core import CheckpointError, load_policy
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for folder in sys.argv[1:]:
+    try:
+        load_policy(folder)
+    except CheckpointError as error:
+        print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    folders = [str(tmp_path / "policy"), str(tmp_path / "large")]
+    found = subprocess.run([sys.executable, "-c", script, *folders], capture_output=True, text=True)
+    *said, megabytes = found.stdout.splitlines()
+    assert len(said) == 2 and all("does not match its config.json" in line for line in said), found
+    assert int(megabytes) < 200
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("recipe", ["pixels-8x8", "patches-28x28"])
+def test_the_callers_default_dtype_changes_nothing(recipe, dtype):
+    def use():
+        policy = load_policy(f"{recipe}/refine/grpo")
+        rollout = policy.sample(torch.arange(10), generator=torch.Generator().manual_seed(0))
+        images = policy.tokenizer.decode(rollout.tokens)
+        paid = load_classifier(recipe)(images)
+        blank = policy.tokenizer.encode(torch.zeros(1, 1, policy.tokenizer.size, policy.tokenizer.size))
+        return rollout.tokens, rollout.log_probs, paid, load_judge(recipe)(images), blank
+
+    before, usual = torch.get_default_dtype(), use()
+    torch.set_default_dtype(dtype)
+    try:
+        found = use()
+    finally:
+        torch.set_default_dtype(before)
+    assert all(torch.equal(one, other) for one, other in zip(usual, found, strict=True))
+    assert {value.dtype for value in found} == {torch.float32, torch.int64}
 
 
 def test_a_failed_save_leaves_the_old_checkpoint_alone(folder):
