@@ -6,19 +6,26 @@ another folder.
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
+import struct
+import tempfile
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 from torchvision.datasets import MNIST
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 from torchvision.transforms.v2 import functional as transforms
+
+from core.files import made
 
 DEFAULT_ROOT = Path("data")
 COUNTS = {"train": 60_000, "t10k": 10_000}
-# Bytes of each file: a header, then one byte a pixel or a label.
-SIZES = {f"{part}-images-idx3-ubyte": 16 + 784 * count for part, count in COUNTS.items()}
-SIZES |= {f"{part}-labels-idx1-ubyte": 8 + count for part, count in COUNTS.items()}
+# How each file begins, and how many bytes follow: one a pixel or a label.
+HEADS = {f"{part}-images-idx3-ubyte": (2051, count, 28, 28) for part, count in COUNTS.items()}
+HEADS |= {f"{part}-labels-idx1-ubyte": (2049, count) for part, count in COUNTS.items()}
 
 
 class DataError(RuntimeError):
@@ -26,7 +33,7 @@ class DataError(RuntimeError):
 
 
 def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The training (60,000) or test (10,000) set, as it comes; downloaded if it is absent.
+    """The training (60,000) or test (10,000) set, as it comes; files that are absent are downloaded.
 
     Args:
         train: which of the two.
@@ -39,29 +46,71 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
         DataError: a file is missing and cannot be downloaded, or is damaged.
     """
     root = Path(root or os.environ.get("MNIST_ROOT") or DEFAULT_ROOT)
-    raw = root / "MNIST" / "raw"
-    damaged = "{} is damaged ({}); delete it to download it again."
-    for name, size in SIZES.items():
-        path = raw / name
-        if path.is_file() and path.stat().st_size != size:
-            raise DataError(damaged.format(path, f"{path.stat().st_size:,} bytes, not {size:,}"))
-    missing = [name for name in SIZES if not (raw / name).is_file()]
-    existed = root.is_dir()
+    raw = root.absolute() / "MNIST" / "raw"
+    missing = [name for name in HEADS if not os.path.exists(raw / name)]
+    for name in sorted(set(HEADS) - set(missing)):
+        check_file(raw / name)
+    for archive, md5 in MNIST.resources:
+        if archive.removesuffix(".gz") in missing:
+            fetch(raw / archive, md5)
     try:
-        dataset = MNIST(root, train=train, download=bool(missing))
-    except Exception as error:  # torchvision raises whatever its downloader or its parser met
-        for folder in () if existed else (raw, raw.parent, root):  # what torchvision made, if it is empty
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        what = "the files cannot be read"
-        if missing:
-            what = f"{missing[0]} is missing and could not be downloaded"
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"MNIST: {what} ({reason}); looked for in {raw.resolve()}.") from error
-    if int(dataset.targets.max()) > 9:
+        dataset = MNIST(root, train=train)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"MNIST in {raw} cannot be read: {error}.") from error
+    labels = dataset.targets.long()
+    if int(labels.max()) > 9:
         path = raw / f"{'train' if train else 't10k'}-labels-idx1-ubyte"
-        raise DataError(damaged.format(path, "labels other than 0 to 9"))
-    return dataset.data[:, None].float() / 255, dataset.targets.long()
+        raise damaged(path, "labels other than 0 to 9")
+    return dataset.data[:, None].float() / 255, labels
+
+
+def size_of(name: str) -> int:
+    """Bytes of one of MNIST's files."""
+    return 4 * len(HEADS[name]) + math.prod(HEADS[name][1:])
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError unless one of MNIST's files has its size, and begins as it should."""
+    head = struct.pack(f">{len(HEADS[path.name])}i", *HEADS[path.name])
+    try:
+        with path.open("rb") as file:
+            size, begins = os.fstat(file.fileno()).st_size, file.read(len(head))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    if size != size_of(path.name):
+        raise damaged(path, f"{size:,} bytes, not {size_of(path.name):,}")
+    if begins != head:
+        raise damaged(path, "it does not begin as it should")
+
+
+def damaged(path: Path, how: str) -> DataError:
+    return DataError(f"{path} is damaged ({how}); delete it to download it again.")
+
+
+def fetch(archive: Path, md5: str) -> None:
+    """Make one of MNIST's files from its archive, which is there or is downloaded. Raises DataError."""
+    path, raw, reason = archive.with_suffix(""), archive.parent, ""
+    try:
+        with made(raw), tempfile.TemporaryDirectory(prefix=".writing-", dir=raw) as scratch:
+            if check_integrity(archive, md5):
+                shutil.copy(archive, scratch)
+            for mirror in MNIST.mirrors:
+                try:
+                    url = mirror + archive.name
+                    download_and_extract_archive(url, scratch, filename=archive.name, md5=md5)
+                except (OSError, RuntimeError) as error:  # no network, a refusal, a damaged archive
+                    reason = reason or str(error).partition("\n")[0] or type(error).__name__
+                else:
+                    os.replace(Path(scratch) / path.name, path)
+                    return
+            twins = [file for file in raw.iterdir() if file.is_file() and file.name not in HEADS]
+            for twin in twins:
+                if twin.stat().st_size == size_of(path.name):
+                    reason += f"; {twin.name} has its size and may be it, renamed"
+    except (OSError, ValueError) as error:  # no such folder can be made
+        reason = str(error)
+    mend = "put it there, or name a folder that holds MNIST/raw with --data-root."
+    raise DataError(f"{path} is missing and could not be downloaded ({reason}); {mend}")
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -1,24 +1,32 @@
-"""What goes wrong around a training: kills, full disks, two at once, and odd surroundings."""
+"""What goes wrong around a training: kills, full disks, two at once, no MNIST, and odd surroundings."""
 
 import dataclasses
 import errno
+import gzip
+import hashlib
+import http.server
+import math
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from test_training import bars, command, shorten
+from torchvision.datasets import MNIST
 from toys import make_policy
 
 import core.stages
-from core import checkpoints, files, load_policy
+from core import checkpoints, data, files, load_policy
 from core.configs import ClassifierConfig
+from core.data import DataError, load_mnist
 from core.files import made, reserved, settle
 from core.recipes import RECIPES
+from core.train import main
 
 REPO = Path(__file__).resolve().parents[1]
 SHAPE = {"size": 2, "levels": 2, "width": 6}
@@ -159,6 +167,124 @@ def test_folders_that_stay_empty_are_removed_and_no_others(tmp_path):
     with made(tmp_path / "here" / "a" / "b"):
         (tmp_path / "here" / "a" / "kept").touch()
     assert [path.name for path in (tmp_path / "here" / "a").iterdir()] == ["kept"]
+
+
+# MNIST.
+
+
+def idx(name: str, fill: int = 0) -> bytes:
+    """One of MNIST's files with nothing but one value in it."""
+    head = data.HEADS[name]
+    return b"".join(number.to_bytes(4, "big") for number in head) + bytes([fill]) * math.prod(head[1:])
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """A server that answers as ``answers`` says, by file name, else 403; MNIST comes from nowhere else."""
+    answers: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answers.get(self.path[1:])
+            self.send_response(403 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    yield answers
+    server.shutdown()
+
+
+def in_a_sentence(found) -> str:
+    """What an error says, which is one line."""
+    said = str(found.value)
+    assert "\n" not in said and len(said) < 1000
+    return said
+
+
+def test_a_mirror_that_refuses_is_named_in_a_sentence_and_leaves_no_folder(mirror, monkeypatch, tmp_path):
+    with pytest.raises(DataError) as found:
+        load_mnist(True, tmp_path / "none" / "at all")
+    said = in_a_sentence(found)
+    assert "train-images-idx3-ubyte is missing and could not be downloaded (HTTP Error 403" in said
+    assert "put it there, or name a folder" in said
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nobody listens there
+    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match=r"elsewhere.*could not be downloaded \(.*refused"):
+        load_mnist(True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_what_is_missing_is_downloaded_and_what_is_there_stays(mirror, monkeypatch, tmp_path):
+    raw, archives = tmp_path / "MNIST" / "raw", {}
+    raw.mkdir(parents=True)
+    for fill, name in enumerate(data.HEADS):
+        (raw / name).write_bytes(idx(name, fill))
+        archives[f"{name}.gz"] = gzip.compress(idx(name, 9), 1)
+    (raw / "train-images-idx3-ubyte").unlink()
+    (raw / "t10k-labels-idx1-ubyte").rename(raw / "t10k-labels.idx1-ubyte")
+    resources = [(name, hashlib.md5(archive).hexdigest()) for name, archive in archives.items()]
+    monkeypatch.setattr(MNIST, "resources", resources)
+    mirror["train-images-idx3-ubyte.gz"] = archives["train-images-idx3-ubyte.gz"]
+    with pytest.raises(DataError) as found:  # the other one is refused
+        load_mnist(True, tmp_path)
+    assert "t10k-labels.idx1-ubyte has its size and may be it, renamed" in in_a_sentence(found)
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(archives["t10k-labels-idx1-ubyte.gz"])  # by hand
+    images, labels = load_mnist(False, tmp_path)
+    assert images.shape == (10_000, 1, 28, 28) and set(labels.tolist()) == {9}
+    kept = [name for name in data.HEADS if name.startswith("t10k-images") or "train-labels" in name]
+    for fill, name in enumerate(data.HEADS):
+        assert (raw / name).read_bytes() == idx(name, fill if name in kept else 9)
+    assert len(list(raw.iterdir())) == 6
+
+
+def test_a_damaged_archive_is_not_unpacked(mirror, tmp_path):
+    mirror["train-images-idx3-ubyte.gz"] = gzip.compress(b"\0" * 1000)[:50]
+    with pytest.raises(DataError, match="could not be downloaded"):
+        load_mnist(True, tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", data.HEADS)
+def test_damaged_mnist_is_blamed_on_the_file_that_is_damaged(name, mirror, tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for content, words in (
+        (b"", "0 bytes, not "),
+        (idx(name)[:-1], "bytes, not "),
+        (bytes(len(idx(name))), "it does not begin as it should"),
+    ):
+        (raw / name).write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name} is damaged \(.*{words}.*; delete it to"):
+            load_mnist(True, tmp_path)
+        assert (raw / name).read_bytes() == content
+
+
+def test_labels_beyond_nine_are_no_digits(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in data.HEADS:
+        (raw / name).write_bytes(idx(name, 11))
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte is damaged"):
+        load_mnist(False, tmp_path)
+
+
+def test_a_folder_that_cannot_hold_mnist_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / ("x" * 300), "a\0b"):
+        with pytest.raises(DataError) as found:
+            load_mnist(True, root)
+        in_a_sentence(found)
+    assert main(["judge", "--recipe", "tiny-4x4", "--data-root", str(tmp_path / "file")]) == 1
 
 
 # Surroundings.

@@ -14,7 +14,6 @@ from core import checkpoints, data, evaluate, figures, load_judge, load_policy
 from core.algorithms import GRPO, Reinforce
 from core.classifiers import DigitClassifier, predict, train_classifier
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig
-from core.data import DataError, load_mnist
 from core.lstm import LSTMPolicy
 from core.mistakes import Mistake
 from core.place import Place
@@ -350,31 +349,6 @@ def test_configurations_check_themselves():
                 Place(RECIPES["pixels-8x8"]), "refine", "grpo", run, 0, checkpoints.ROOT / "never"
             )
         )
-
-
-def no_network(*_, **__):
-    raise OSError("no network\nand a second line")
-
-
-def test_missing_mnist_names_file_place_and_reason_and_leaves_no_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "MNIST", no_network)
-    with pytest.raises(
-        DataError, match=r"train-images-idx3-ubyte is missing.*\(no network\); looked for in "
-    ) as found:
-        load_mnist(True, tmp_path / "none")
-    assert "second line" not in str(found.value) and not (tmp_path / "none").exists()
-    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "elsewhere"))
-    with pytest.raises(DataError, match="elsewhere"):
-        load_mnist(True)
-
-
-@pytest.mark.parametrize("name", data.SIZES)
-def test_damaged_mnist_is_blamed_on_the_file_that_is_damaged(name, tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    (raw / name).write_bytes(b"\0\0\x08\x03\0\0")
-    with pytest.raises(DataError, match=rf"{name} is damaged \(6 bytes, not .*\); delete it"):
-        load_mnist(True, tmp_path)
 
 
 def test_the_halves_share_no_picture():
