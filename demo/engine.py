@@ -223,7 +223,7 @@ class Engine:
 
     def weights(self, key: str) -> str:
         """The last policy of a race as a zip of safetensors and config.json; returns its path."""
-        if key not in self.trainer.races:
+        if not isinstance(key, str) or key not in self.trainer.races:
             raise RequestError("this training is gone: the server was restarted, or others came after it.")
         from demo.answers import packed
 
@@ -372,7 +372,7 @@ class Engine:
         """
         recipe, task = self._recipe(recipe), checks.one_of("task", task, tuple(STARTS))
         what = checks.one_of("what", what, ("blank", "noise"))
-        return self.ask(recipe, "fool", what, checks.digit(digit), task, seed)
+        return self.ask(recipe, "fool", what, checks.digit(digit), task, checks.seed(seed))
 
     def group(
         self, task: Task = "steer", digit: int = 7, seed: int = 0, recipe: Recipe = "pixels-8x8"
