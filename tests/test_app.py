@@ -92,14 +92,11 @@ def measured(recipe: str) -> dict:
     return json.loads((checkpoints.ROOT / recipe / "metrics.json").read_text(encoding="utf-8"))
 
 
-def test_the_tables_in_the_documents_are_those_that_were_measured():
+def test_the_tables_of_results_are_those_that_were_measured():
     assert "pixels-8x8" in MEASURED
     results = (REPO / "docs" / "results.md").read_text(encoding="utf-8")
     for recipe in MEASURED:
         assert report.text(measured(recipe)) in results
-    readme = (REPO / "README.md").read_text(encoding="utf-8")
-    for task in ("steer", "refine"):
-        assert report.staircase(measured("pixels-8x8"), task) in readme
 
 
 @pytest.mark.parametrize("recipe", MEASURED)

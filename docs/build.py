@@ -1,0 +1,242 @@
+"""README, report, review and concepts, from docs/sources and what was measured.
+
+    python -m docs.build
+
+A source is Markdown in which ``{{ ... }}`` and ``{% if ... %}`` (Jinja) ask the functions in ``GLOBALS`` for
+every figure, and for every word that depends on one. So a document stays true when something is trained
+anew. Report and review also become docs/NAME.html and docs/NAME.pdf (pandoc, typst).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pypandoc
+import torch
+import typst
+
+from core import checkpoints, load_classifier, report
+from core.classifiers import predict
+from core.objectives import group_advantages
+from core.recipes import RECIPES
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+DOCUMENTS = {  # source: what is made of it
+    "readme": ROOT / "README.md",
+    "report": DOCS / "report.md",
+    "literature": DOCS / "literature.md",
+    "concepts": DOCS / "concepts.md",
+}
+PRINTED = ("report", "literature")  # these have references, and become HTML and PDF as well
+MARGIN = 0.14  # of a figure without an interval: two of them tie where they are less than a fifth apart
+SHORT = {
+    "reward": ".2f",
+    "success": ".1%",
+    "kl": ".1f",
+    "frechet": ".1f",
+    "coverage": ".2f",
+    "entropy": ".2f",
+}
+GITHUB = "gfm-tex_math_gfm+tex_math_dollars"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure. ``<`` and ``>`` hold only where the difference is beyond both margins."""
+
+    mean: float
+    margin: float  # half of its 95 % interval, or of what counts as a tie
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __lt__(self, other: Figure) -> bool:
+        return self.mean + math.hypot(self.margin, other.margin) < other.mean
+
+    def __gt__(self, other: Figure) -> bool:
+        return other < self
+
+
+def metrics(recipe: str) -> dict:
+    return json.loads((checkpoints.ROOT / recipe / "metrics.json").read_text(encoding="utf-8"))
+
+
+def row(name: str, recipe: str = "pixels-8x8") -> dict:
+    """A row of the ladder. Raises KeyError where it was not measured."""
+    for found in metrics(recipe)["rows"]:
+        if found["name"] == name:
+            return found
+    raise KeyError(f"{recipe} has no row {name!r}")
+
+
+def has(name: str, recipe: str = "pixels-8x8") -> bool:
+    """Whether a row of the ladder was measured."""
+    return any(found["name"] == name for found in metrics(recipe)["rows"])
+
+
+def measured(name: str, column: str, recipe: str = "pixels-8x8") -> Figure:
+    """A figure of the ladder. Success and reward also have the sampling error of so many samples."""
+    found = row(name, recipe)
+    value, seeds = found["values"][column], len(found["seeds"])
+    mean, margin = value["mean"], value["interval"]
+    if column in ("success", "reward"):
+        share = min(max(mean, 1e-3), 1 - 1e-3)
+        sampling = 1.96 * math.sqrt(share * (1 - share) / (seeds * metrics(recipe)["samples"]))
+        margin = max(margin or 0.0, sampling)
+    return Figure(mean, MARGIN * mean if margin is None else margin, report.cell(value, SHORT[column]))
+
+
+def needed(task: str, run: str, level: str = "0.9", recipe: str = "pixels-8x8") -> Figure:
+    """Samples that a run saw until its success first passed ``level``; infinitely many for never."""
+    found = metrics(recipe)["runs"][task][run]["samples"][level]
+    mean = math.inf if found["mean"] is None else found["mean"]
+    margin = found["interval"] or (MARGIN * mean if found["reached"] else 0.0)
+    return Figure(mean, margin, report.samples_cell(found))
+
+
+def variance(task: str, point: str, run: str, recipe: str = "pixels-8x8") -> Figure | None:
+    """Relative variance of one step's gradient at the "start" or "halfway"; None where unknown."""
+    found = metrics(recipe)["runs"].get(task, {}).get("variance", {}).get(point, {}).get(run)
+    return None if found is None else Figure(found, MARGIN * found, f"{found:,.0f}")
+
+
+def choose(a: Figure, b: Figure, less: str, tie: str, more: str) -> str:
+    """The words for a beside b."""
+    return less if a < b else more if a > b else tie
+
+
+def thousands(number: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{number:,.0f}"
+
+
+def ladder(rows: list[tuple[str, str, str]], columns: list[str]) -> str:
+    """A table of (recipe, row, what it is); rows that were not measured are left out."""
+    header = ["", "seeds", *(report.COLUMNS[column][0] for column in columns)]
+    lines = []
+    for recipe, name, title in rows:
+        if has(name, recipe):
+            found = row(name, recipe)
+            figures = [found["values"].get(column) for column in columns]
+            texts = [report.cell(value, SHORT[name]) for name, value in zip(columns, figures, strict=True)]
+            lines.append([title, str(len(found["seeds"])), *texts])
+    return report.markdown(header, lines)
+
+
+def find(path: str, line: str) -> tuple[int, str]:
+    """Number and text of the one line of a file that is ``line``, or else begins with it."""
+    lines = [text.strip() for text in (ROOT / path).read_text(encoding="utf-8").splitlines()]
+    found = [number for number, text in enumerate(lines, 1) if text.startswith(line)]
+    found = [number for number in found if lines[number - 1] == line] or found
+    if len(found) != 1:
+        raise ValueError(f"{path} has {len(found)} lines that begin with {line!r}; expected one.")
+    return found[0], lines[found[0] - 1]
+
+
+def code(path: str, line: str) -> str:
+    """A link to a line of the code, by its file and number."""
+    number, _ = find(path, line)
+    return f"[`{path}:{number}`](../{path}#L{number})"
+
+
+def quote(path: str, line: str) -> str:
+    """A link to a line of the code, by what it says."""
+    number, text = find(path, line)
+    return f"[`{text.split('  # ')[0]}`](../{path}#L{number})"
+
+
+def blank(recipe: str, digit: int) -> str:
+    """What the classifier pays for an empty picture when a digit is asked for."""
+    size = RECIPES[recipe].size
+    belief = predict(load_classifier(recipe), torch.zeros(1, 1, size, size))[0, digit].item()
+    return f"{belief:.2f}"
+
+
+def loudest(group: int) -> str:
+    """The advantage of the only failure in a group, once it is divided by the standard deviation."""
+    rewards = torch.ones(1, group)
+    rewards[0, 0] = 0
+    return f"{-group_advantages(rewards, scale=True).min().item():.1f}"
+
+
+def benchmark(name: str) -> dict:
+    """benchmarks/NAME.json."""
+    return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def checkpoint(name: str) -> dict:
+    """The config.json of a shipped checkpoint: how it was trained, and what that took."""
+    return checkpoints.read_config(checkpoints.ROOT / name)
+
+
+def run(recipe: str, task: str, name: str):
+    """A run as core.recipes has it."""
+    return RECIPES[recipe].tasks[task][name]
+
+
+def cited(number: str) -> str:
+    """A number that others report, beside its reference: the only kind that is typed in."""
+    return number
+
+
+GLOBALS = (metrics, has, measured, needed, variance, choose, thousands, ladder, code, quote, blank)
+GLOBALS += (loudest, benchmark, checkpoint, run, cited)
+
+
+def resolve(name: str) -> str:
+    """A source with everything measured put in."""
+    loader = jinja2.FileSystemLoader(DOCS / "sources")
+    world = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    world.globals |= {function.__name__: function for function in GLOBALS}
+    return world.get_template(f"{name}.md").render().rstrip() + "\n"
+
+
+def convert(text: str, to: str, *options: str) -> str:
+    """Markdown with references, by pandoc."""
+    sources = (f"--bibliography={DOCS / 'references.bib'}", f"--resource-path={DOCS}")
+    options = ("--citeproc", "--columns=120", *sources, *options)
+    return pypandoc.convert_text(text, to, format="markdown-smart", extra_args=options)
+
+
+def markdown(name: str) -> str:
+    """A document as it stands on GitHub."""
+    text = resolve(name)
+    if name not in PRINTED:
+        return text
+    title = re.search(r'^title: "(.*)"$', text, re.MULTILINE)[1]
+    note = f"<!-- Made by `python -m docs.build` from docs/sources/{name}.md: change that. -->"
+    return f"{note}\n\n# {title}\n\n{convert(text, GITHUB)}"
+
+
+def print_(name: str, folder: Path) -> None:
+    """NAME.html, which holds its figures, and NAME.pdf."""
+    text, sources = resolve(name), DOCS / "sources"
+    style = ("--standalone", "--mathml", "--embed-resources", f"--css={sources / 'page.css'}")
+    (folder / f"{name}.html").write_text(convert(text, "html5", *style), encoding="utf-8")
+    pages = DOCS / f".{name}.typ"  # beside the figures that it names
+    pages.write_text(convert(text, "typst", "--standalone", f"--template={sources / 'page.typ'}"), "utf-8")
+    try:
+        typst.compile(pages, output=folder / f"{name}.pdf", root=ROOT)
+    finally:
+        pages.unlink()
+
+
+def main() -> None:
+    report.main()
+    for name, path in DOCUMENTS.items():
+        path.write_text(markdown(name), encoding="utf-8")
+        print(path.relative_to(ROOT))
+    for name in PRINTED:
+        print_(name, DOCS)
+        print(f"docs/{name}.html, docs/{name}.pdf")
+
+
+if __name__ == "__main__":
+    main()
