@@ -98,18 +98,16 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     Raises CheckpointError where it is missing, truncated, foreign or mismatching: never half a model.
     """
     folder = Path(folder)
-    config, path = read_config(folder), folder / "weights.safetensors"
+    config, about, path = read_config(folder), folder / "config.json", folder / "weights.safetensors"
     kind = config.get("kind")
     if kind not in kinds:
-        wanted = " or ".join(kinds)
-        raise CheckpointError(f"{folder / 'config.json'} describes a {kind!r:.40}; expected {wanted}.")
+        raise CheckpointError(f"{about} describes a {kind!r:.40}; expected {' or '.join(kinds)}.")
     try:
         with torch.device("meta"):  # shapes without memory: nothing large is made before the weights agree
             wanted = build(kind, config.get("model")).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        words = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        words = f"describes no {kind} that can be built: {words}."
-        raise CheckpointError(f"{folder / 'config.json'} {words}") from error
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise CheckpointError(f"{about} describes no {kind} that can be built: {why}.") from error
     weights = read_weights(path, wanted)
     if config.get("sha256") not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
         raise CheckpointError(f"{path} is damaged, or was not saved with the config.json beside it.")
@@ -194,7 +192,7 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
     first = str(name).split("/")[0]
     try:
         inside = (root / name).resolve()
-        if str(name) and inside.is_relative_to(root.resolve()) and exists(inside):
+        if inside.is_relative_to(root.resolve()) and exists(inside):
             if first in RECIPES:
                 check_recipe(inside, first)
             return inside
@@ -207,9 +205,7 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
     local = isinstance(name, Path) or not hub.is_name(name)
     if local or any((folder / first).is_dir() for folder in (root, Path())):
         known = f"{root} ({', '.join(available(root)) or 'none'})"
-        raise CheckpointError(
-            f"no checkpoint {str(name)!r:.200}: neither a folder nor one of those in {known}."
-        )
+        raise CheckpointError(f"no checkpoint '{name!s:.200}': neither a folder nor one of those in {known}.")
     return hub.fetch(name)
 
 

@@ -224,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
             found = evaluate(place, options.samples, options.resume)
         print(text(found))
 
-    return exit_code(work, again="The same command with --resume goes on.")
+    return exit_code(work, again="With --resume, what was measured is kept.")
 
 
 if __name__ == "__main__":

@@ -558,7 +558,11 @@ class Engine:
             "happens": mistake.happens,
             "wild": mistake.wild,
             "racers": [
-                {"title": f"Mistake: {title.lower()}", "colour": "#D55E00", "says": mistake.says},
+                {
+                    "title": f"Mistake: {title[0].lower()}{title[1:]}",
+                    "colour": "#D55E00",
+                    "says": mistake.says,
+                },
                 {"title": "Done right", "colour": COLOURS["grpo"], "says": mistake.right.says},
             ],
             "steps": config.steps,

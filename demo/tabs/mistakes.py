@@ -20,8 +20,8 @@ def build(page: Page) -> View:
         which = gr.Dropdown(names, value=names[0][1], label="The mistake", elem_id="mistakes-which")
         pressed = live.buttons("mistakes")
     page.caption(
-        "One thing is wrong on the left; start, random numbers and samples are the same on both sides. A "
-        "cross: the judge reads another digit. Near-twins: samples that share nearly all their ink."
+        "One thing is wrong on the left; start, random numbers and samples are the same. Cross: the judge "
+        "reads another digit."
     )
 
     def show(name):

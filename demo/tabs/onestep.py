@@ -227,31 +227,27 @@ def _numbers(found: dict, token: int, sources: dict) -> str:
         (f"clip {low:g} to {high:g}", "clipped" if parts["clipped"] else "not clipped", "clip"),
         ("KL", f"{parts['kl']:.4f}", "kl"),
         ("advantage here", signed(parts["advantage"], 3), "token"),
+        ("objective", signed(parts["surrogate"] - found["beta"] * parts["kl"], 3), "objective"),
     ]
     body = "".join(
         f"<tr><th>{name}</th><td>{value}</td><td>{_source(source, sources)}</td></tr>"
         for name, value, source in rows
     )
     place = f"Row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
-    return f"<table>{body}</table><p>{place}.</p>"
+    return f"<table>{body}</table><p>{place}. The step: {_source('update', sources)}</p>"
 
 
 def _formula(found: dict, token: int) -> str:
     """What a token adds to the objective, with its own numbers."""
     part = {name: values[token] for name, values in found["tokens"].items()}
     beta, (low, high) = found["beta"], found["clip"]
-    advantage, bounded = part["advantage"], min(max(part["ratio"], low), high)
-    number = "{:.3f}".format
+    ratio, bounded = part["ratio"], min(max(part["ratio"], low), high)
+    advantage = f"{part['advantage']:.3f}" if part["advantage"] >= 0 else f"({part['advantage']:.3f})"
     return (
         rf"$$\min\big(\rho A,\ \mathrm{{clip}}(\rho, {low:g}, {high:g})\, A\big) - \beta\, \mathrm{{KL}}$$"
-        rf"$$= \min\big({number(part['ratio'])} \cdot {_number(advantage)},\ {number(bounded)} \cdot "
-        rf"{_number(advantage)}\big) - {beta:g} \cdot {part['kl']:.4f} = "
-        rf"{number(part['surrogate'] - beta * part['kl'])}$$"
+        rf"$$= \min\big({ratio:.3f} \cdot {advantage},\ {bounded:.3f} \cdot {advantage}\big) - {beta:g} "
+        rf"\cdot {part['kl']:.4f} = {part['surrogate'] - beta * part['kl']:.3f}$$"
     )
-
-
-def _number(value: float) -> str:
-    return f"({value:.3f})" if value < 0 else f"{value:.3f}"
 
 
 def _question(found: dict, letters: dict[int, str], guessed: str | None, spread: dict) -> list:
