@@ -86,6 +86,7 @@ def build(page: Page) -> View:
 
     def show(recipe, digit, group, updates, fresh, shown, sample, token, guessed):
         found, token, name = look(recipe, digit, group, updates, fresh, shown, sample, token)
+        anew = found["updates"] != updates or found["fresh"] != fresh
         letters = lettered(found["weights"]["grpo"])
         return [
             _samples(found, letters),
@@ -93,8 +94,8 @@ def build(page: Page) -> View:
             _says(found, digit),
             *_question(found, letters, guessed if name == shown else None, engine.spread(digit, recipe)),
             *details(recipe, found, token),
-            found["updates"],
-            found["fresh"],
+            # Not said again where it is known: a press in the meantime would be taken back.
+            *((found["updates"], found["fresh"]) if anew else (gr.skip(), gr.skip())),
             name,
         ]
 
@@ -121,7 +122,9 @@ def build(page: Page) -> View:
         (draw, "(updates, fresh) => [updates, true]"),
         (reset, "(updates, fresh) => [0, true]"),
     ):
-        pressed = button.click(None, [updates, fresh], [updates, fresh], js=js, api_visibility="private")
+        pressed = button.click(
+            None, [updates, fresh], [updates, fresh], js=js, api_visibility="private", trigger_mode="multiple"
+        )
         page.on(pressed.then, show, inputs, outputs)
     page.on(group.input, show, inputs, outputs)
     page.on(samples.select, choose, [*where, sample], detail)
@@ -140,7 +143,7 @@ def _says(found: dict, digit: int) -> str:
     for changed, advantage in zip(found["changed"], found["weights"]["grpo"], strict=True):
         (up if advantage > 0 else down).append(changed)
     gap = sum(up) / max(1, len(up)) - sum(down) / max(1, len(down))
-    then = f"; in the first group {found['start_right']} were" if found["at"] else ""
+    then = f", at first {found['start_right']}" if found["at"] else ""
     return (
         f"Update {found['updates']}: the better ones gained <b>{signed(gap, 1)} nats</b> on the others. "
         f"{right} of {count} are a {digit}{then}."
