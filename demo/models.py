@@ -46,15 +46,9 @@ class Models:
         with self.lock:
             if name not in self.loaded:
                 try:
-                    found = make()
+                    self.loaded[name] = make()
                 except CheckpointError as error:
                     raise RequestError(f"{self.recipe}/{name} cannot be used: {error}") from error
-                size = getattr(found, "size", RECIPES[self.recipe].size)
-                if size != RECIPES[self.recipe].size:
-                    raise RequestError(
-                        f"{self.recipe}/{name} cannot be used: it is for images of {size} pixels."
-                    )
-                self.loaded[name] = found
             return self.loaded[name]
 
     def policy(self, name: str) -> Policy:
