@@ -28,7 +28,7 @@ from tqdm import tqdm
 from core import checkpoints
 from core.bestofn import best_of_n_kl, best_of_n_success
 from core.classifiers import predict
-from core.files import reserved
+from core.files import reserved, write_json
 from core.mistakes import MISTAKES, as_used, learner, start_of
 from core.place import Place, Where, exit_code
 from core.policies import Policy
@@ -169,34 +169,37 @@ def best_of_n_row(
     return {"success": sum(successes) / 10, "kl": kl}
 
 
-def evaluate_mistakes(place: Place, seeds: int = 3, samples: int = 1000) -> dict:
-    """Train each mistake and the same done right, measure both, and add them to the metrics.json that is
-    there.
+def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, samples: int = 1000) -> dict:
+    """Train each mistake and the same done right, measure both, and add them to the metrics.json there is.
 
-    Whatever recipe they are of, all are kept with ``place``'s. Samples are drawn at temperature 1, see
-    ``as_used``.
+    Whatever recipe they are of, all are kept with ``place``'s, each as soon as it is measured. Samples are
+    drawn at temperature 1, see ``as_used``.
     """
-    path, found, known = place.folder("metrics.json"), {}, {}
+    path, known = place.folder("metrics.json"), {}
     if not path.is_file():
         raise ValueError(f"{path} is missing; python -m core.evaluate --recipe {place.recipe.name} makes it.")
-    for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
-        here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
-        labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
-        yardstick = Yardstick(here, mistake.config.digits)
-        values: dict[str, list] = {"mistake": [], "right": []}
-        for seed, (kind, run) in itertools.product(
-            range(seeds), (("mistake", mistake), ("right", mistake.right))
-        ):
-            key = f"{seed} {mistake.task} {run}"  # several mistakes are beside the same right run
-            if key not in known:
-                policy, start = learn(here, mistake.task, run, seed)
-                known[key] = yardstick.policy(as_used(run, policy), start, labels, nll=False)
-            values[kind].append(known[key])
-        start = fingerprint(here.folder(start_of(mistake, mistake.task)))
-        found[name] = {"start": start, "samples": len(labels), "seeds": seeds}
-        found[name] |= {kind: means(figures) for kind, figures in values.items()}
-    metrics = {**json.loads(path.read_text(encoding="utf-8")), "mistakes": found}
-    checkpoints.write_json(path, metrics, indent=1)
+    with reserved(path):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        before = metrics.get("mistakes", {})
+        metrics["mistakes"] = {name: before[name] for name in MISTAKES if name in before}
+        for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
+            here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
+            labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
+            start = fingerprint(here.folder(start_of(mistake, mistake.task)))
+            about = {"start": start, "samples": len(labels), "seeds": seeds}
+            if resume and about.items() <= before.get(name, {}).items():
+                continue
+            yardstick = Yardstick(here, mistake.config.digits)
+            values: dict[str, list] = {"mistake": [], "right": []}
+            for seed, kind in itertools.product(range(seeds), values):
+                run = mistake if kind == "mistake" else mistake.right
+                key = f"{seed} {mistake.task} {run}"  # several mistakes are beside the same right run
+                if key not in known:
+                    policy, reference = learn(here, mistake.task, run, seed)
+                    known[key] = yardstick.policy(as_used(run, policy), reference, labels, nll=False)
+                values[kind].append(known[key])
+            metrics["mistakes"][name] = about | {kind: means(figures) for kind, figures in values.items()}
+            write_json(path, metrics, indent=1)
     return metrics
 
 
@@ -219,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
         place = options.place(options.data_root)
         if options.mistakes:
-            found = evaluate_mistakes(place)
+            found = evaluate_mistakes(place, options.resume)
         else:
             found = evaluate(place, options.samples, options.resume)
         print(text(found))

@@ -143,6 +143,8 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert wrong["right"] == untrained["right"] != wrong["mistake"]
     assert untrained["mistake"]["success"]["mean"] < untrained["right"]["success"]["mean"]
     assert evaluate.evaluate(place, samples=300, resume=True) == found
+    monkeypatch.setattr(evaluate, "learn", lambda *_: pytest.fail("it was measured before"))
+    assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
     assert "| `scaled` | mistake | 2 |" in text(found)
 
 
