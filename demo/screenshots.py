@@ -16,13 +16,19 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZES = (("", "&presenter=1", 1920, 1080), ("-desk", "", 1440, 900))
 
 
+def chromium() -> str:
+    """The path of an installed Chromium. Ends the program where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    raise SystemExit("Chromium is missing; on Debian, apt install chromium brings it.")
+
+
 def main() -> None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next(path for name in names if (path := shutil.which(name)))
     app = serve(block=False)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for name in TABS:
             for suffix, link, width, height in SIZES:
                 # Motion off: a drawing is then shown finished.

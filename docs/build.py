@@ -1,4 +1,4 @@
-"""README, report, review and concepts, from docs/sources and what was measured.
+"""README, report, review, concepts and presentation, from docs/sources and what was measured.
 
     python -m docs.build
 
@@ -32,6 +32,7 @@ DOCUMENTS = {  # source: what is made of it
     "report": DOCS / "report.md",
     "literature": DOCS / "literature.md",
     "concepts": DOCS / "concepts.md",
+    "presentation": DOCS / "presentation.md",
 }
 PRINTED = ("report", "literature")  # these have references, and become HTML and PDF as well
 MARGIN = 0.14  # of a figure without an interval: two of them tie where they are less than a fifth apart

@@ -18,8 +18,8 @@ PAPER = (  # what the paper and its code do, and what is done here
     ("policy", "LlamaGen", "LSTM, small transformer"),
     ("tokens", "from 256 codes, of 16,384", "64 grays of 16, 49 codes of 128"),
     ("rewards", "eight, of weight 1", "confidence, coherence, realism"),
-    ("group", "8 samples", "16 to 64 samples"),
-    ("KL", "estimated (k3), beta 0.1", "summed, beta 0.015 to 0.06"),
+    ("group", "8 samples", "32 or 64 samples"),
+    ("KL", "estimated (k3), beta 0.1", "summed, beta 0.018 to 0.07"),
     ("advantage", "divided by the deviation", "not divided, or GRPO, scaled"),
     ("guidance", "in samples, not in scores", "in both, or in neither"),
 )
