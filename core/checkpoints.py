@@ -216,9 +216,8 @@ def available(root: Path = ROOT) -> list[str]:
 
 
 def load_policy(name: str | Path, root: Path = ROOT) -> Policy:
-    """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by its name on the Hub:
-    "OWNER/NAME/RECIPE/steer/grpo", or "OWNER/NAME" for the one at the top.
-    """
+    """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by its name on the Hub
+    ("OWNER/NAME/RECIPE/steer/grpo", or "OWNER/NAME" for the one at the top)."""
     return load(locate(name, root), POLICIES)
 
 
