@@ -135,7 +135,7 @@ window.grpo = (() => {
     Object.assign(run(name), { key, seen, over, heard: performance.now() });
     sessionStorage.setItem(name, over ? "" : key);
     const going = Object.values(runs).some((one) => !one.over);
-    document.querySelector("#chip .chip").textContent = going ? "training" : "";
+    document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
   let reloading = false;
   window.navigation?.addEventListener("navigate", (event) => {
