@@ -127,10 +127,10 @@ def mistakes(measured: dict) -> list:
     most = max(point[0] for line in series for point in line["points"])
     chart = {
         "series": series,
-        "x": {"label": "KL in nats. Dot: the mistake, from the same done right", "max": 1.1 * most},
+        "x": {"label": "KL in nats. Dots: the mistakes", "max": 1.1 * most},
         "y": {"label": "success", "max": 1, "percent": True},
     }
-    says = f"{len(harmful)} of {len(measured)} mistakes do harm here. Each beside the same done right:"
+    says = f"{len(harmful)} of {len(measured)} mistakes do harm here. In bold; below it, the same done right."
     return [says, f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>", chart]
 
 
