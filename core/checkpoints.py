@@ -107,7 +107,7 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
             wanted = build(kind, config.get("model")).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        why = why.encode("utf-8", "backslashreplace").decode()  # it may quote a name that cannot be printed
+        why = why[:200].encode("utf-8", "backslashreplace").decode()  # it may quote any name, of any length
         raise CheckpointError(f"{about} describes no {kind} that can be built: {why}.") from error
     weights = read_weights(path, wanted)
     if config.get("sha256") not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 from demo.screenshots import FOLDER as IMAGES
 from demo.screenshots import chromium
-from demo.script import ACTION, PATH, Scene, read_script, subtitles
+from demo.script import ACTION, PATH, Scene, effort, read_script, subtitles
 from demo.ui import serve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,17 +39,17 @@ STYLE = """ /* The strip of the slide's own caption becomes ours, and higher; th
 """
 CAPTION = """<p style="position: fixed; inset: auto 0 0; margin: 0; font: 40px/62px sans-serif; color: #fff;
 text-align: center; background: #1d2a3a">{}</p>"""
-POINTER = """<svg viewBox="-2 -2 16 23" width="48" style="position: fixed; left: {x}px; top: {y}px;
-margin: -6px; animation: move 0.6s ease-in-out"><path d="M0 0V16L4 12.5 6.6 18.6 9 17.6 6.4 11.5H11.5Z"
-stroke="#fff" stroke-width="3" paint-order="stroke"/></svg>
+POINTER = """<svg viewBox="-2 -2 16 23" style="position: fixed; left: {x}px; top: {y}px; width: 48px;
+height: 69px; margin: -6px; animation: move 0.6s ease-in-out"><path stroke="#fff"
+d="M0 0V16L4 12.5 6.6 18.6 9 17.6 6.4 11.5H11.5Z" stroke-width="3" paint-order="stroke"/></svg>
 <style>@keyframes move {{ from {{ translate: {dx}px {dy}px }} }}</style>"""
 RING = """<i style="position: fixed; left: {x}px; top: {y}px; width: 90px; height: 90px; margin: -48px;
 border: 6px solid #E69F00; border-radius: 50%; animation: ring 0.3s"></i>
 <style>@keyframes ring {{ from {{ scale: 0.2 }} }}</style>"""
 CARD = """<body style="margin: 0; height: 100vh; display: grid; place-content: center; text-align: center;
 font: 54px sans-serif; background: #1d2a3a; color: #fff"><h1>{}</h1>{}"""
-DRAWN = """() => !document.documentElement.matches('.opening')
-    && [...document.querySelectorAll('.grpo')].every((one) => !one.offsetParent || one.childElementCount)"""
+DRAWN = """() => !document.querySelector('.opening') && document.querySelector('.grpo')
+    && ![...document.querySelectorAll(':is(.grpo, .racers):empty')].some((one) => one.offsetParent)"""
 
 SAYS = "REINFORCE and GRPO, from the same start: how the policies that ship were trained"
 LOOP = Scene("Loop", "tab=train", 10, [(SAYS, "")])
@@ -68,7 +68,8 @@ class Film:
     """Scenes, one after the other, into one file. ``captions``: those so far, with their real times."""
 
     def __init__(self, page: Page, address: str, path: Path, encoding: Sequence[str]):
-        self.page, self.address, self.path, self.seconds = page, address, path, 0.0
+        self.page, self.address, self.path = page, address, path
+        self.seconds, self.planned = 0.0, 0  # of what is filmed: as it took, and as the script has it
         self.captions: list[tuple[float, float, str]] = []
         self.at, self.pointer = (960.0, 540.0), None
         self.writing = path.with_name(f"writing-{path.name}")
@@ -86,10 +87,10 @@ class Film:
             self.page.add_style_tag(content=STYLE)
         else:
             self.page.set_content(CARD.format(scene.title, scene.lines[0][1].replace("`", "")))
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_timeout(1000)
 
     def record(self, scene: Scene) -> None:
-        """Film a scene, as long as it is to be or as its actions take."""
+        """Film a scene. Where its actions take longer than its lines, the next scene is shorter by that."""
         self.open(scene)
         frames: list[tuple[float, bytes]] = []
         take = self.page.screencast
@@ -100,10 +101,12 @@ class Film:
         )
         if scene.link and any(done for _, done in scene.lines):
             self.move(*self.at)
-        start = end = time.time()
+        start, end, late = 0.0, 0.0, self.seconds - self.planned
         for says, done in scene.lines:
-            begun, end = time.time() - start, end + scene.seconds * len(says.split()) / scene.words
             with take.show_overlay(CAPTION.format(html.escape(says))):
+                start = start or time.time()  # the first caption is there: the scene begins
+                begun = time.time() - start
+                end = (end or start - late) + scene.seconds * effort(says) / scene.effort
                 for action in ACTION.findall(done) if scene.link else []:
                     self.act(*action, limit=end)
                 self.page.wait_for_timeout(max(0, 1000 * (end - time.time())))
@@ -112,7 +115,7 @@ class Film:
         take.stop()
         for picture in at_rate(frames, start, seconds):
             self.encoder.stdin.write(picture)
-        self.seconds += seconds
+        self.seconds, self.planned = self.seconds + seconds, self.planned + scene.seconds
         print(f"{scene.title}: {seconds:.1f} s, {len(frames) / seconds:.0f} pictures a second", flush=True)
 
     def act(self, verb: str, where: str, words: str, limit: float) -> None:

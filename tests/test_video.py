@@ -22,7 +22,7 @@ def test_every_link_of_the_script_is_right():
     for scene in SCENES:
         query = dict(parse_qsl(scene.link, strict_parsing=bool(scene.link)))
         values, refused = read_link(engine, query)
-        assert refused == [] and set(values) == set(query), scene.title
+        assert refused == [] and set(values) == set(query) - {"guess"}, scene.title
         assert not scene.link or f"/?{scene.link}&presenter=1)" in TEXT, "the link to click is another one"
 
 
@@ -35,14 +35,14 @@ def test_it_lasts_five_minutes_and_leaves_time_to_speak():
         "Questions",
     ]
     assert 270 <= sum(scene.seconds for scene in SCENES) <= 299  # a scene may take a moment longer
-    assert sum(scene.words for scene in SCENES) / sum(scene.seconds for scene in SCENES) <= 150 / 60
-    assert all(scene.words / scene.seconds <= 165 / 60 for scene in SCENES)
+    words = [sum(len(says.split()) for says, _ in scene.lines) for scene in SCENES]
+    assert all(count / scene.seconds <= 150 / 60 for count, scene in zip(words, SCENES, strict=True))
 
 
 def test_every_line_fits_its_strip_and_says_what_is_done_in_words_that_the_program_knows():
     for scene in SCENES:
         for says, done in scene.lines:
-            assert 0 < len(says) <= 90, says
+            assert 0 < len(says) <= 100, says
             if scene.link:
                 assert done.count("`") == 2 * len(ACTION.findall(done)), done
                 assert all(words for verb, _, words in ACTION.findall(done) if verb == "wait"), done
