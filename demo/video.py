@@ -52,7 +52,7 @@ DRAWN = """() => !document.querySelector('.opening') && document.querySelector('
     && ![...document.querySelectorAll(':is(.grpo, .racers):empty')].some((one) => one.offsetParent)"""
 
 SAYS = "REINFORCE and GRPO, from the same start: how the policies that ship were trained"
-LOOP = Scene("Loop", "tab=train", 10, [(SAYS, "")])
+LOOP = Scene("Loop", "tab=train", 10, [(SAYS, "click Replay `#train-race .keys button`")])
 
 
 def at_rate(frames: list[tuple[float, bytes]], start: float, seconds: float) -> Iterator[bytes]:
@@ -99,7 +99,7 @@ class Film:
             size=SIZE,
             quality=95,
         )
-        if scene.link and any(done for _, done in scene.lines):
+        if scene.link:
             self.move(*self.at)
         start, end, late = 0.0, 0.0, self.seconds - self.planned
         for says, done in scene.lines:
@@ -130,7 +130,8 @@ class Film:
             else:
                 place.first.wait_for(timeout=left)
                 box = place.first.bounding_box()
-                x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+                low = 0.5 if verb == "click" else 0.85  # a pointer covers what is below it
+                x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * low
                 self.move(x, y)
                 if verb == "click":
                     self.page.screencast.show_overlay(RING.format(x=x, y=y), duration=300)
@@ -191,7 +192,9 @@ def main() -> None:
     app = serve(block=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        film = Film(browser.new_page(viewport=SIZE), app.local_url, path, GIF if asked.loop else MP4)
+        # Without motion the training is not replayed by itself, so the loop shows it from its start.
+        page = browser.new_page(viewport=SIZE, reduced_motion="reduce" if asked.loop else "no-preference")
+        film = Film(page, app.local_url, path, GIF if asked.loop else MP4)
         for scene in scenes:  # a rehearsal: what has to be loaded or computed is ready when it is filmed
             film.open(scene)
         for scene in scenes:
