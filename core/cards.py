@@ -13,6 +13,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData, SpaceCardData
 
 from core import checkpoints, report
+from core.place import Place
 from core.recipes import find_recipe
 
 TAGS = ["reinforcement-learning", "grpo", "reinforce", "autoregressive", "mnist", "pytorch"]
@@ -49,9 +50,8 @@ def model(repo: str = "OWNER/NAME", root: Path = checkpoints.ROOT) -> str:
     for path in sorted(root.glob("*/metrics.json")):
         measured = json.loads(path.read_text(encoding="utf-8"))
         recipe, rows = measured["recipe"], {row["name"]: row["values"] for row in measured["rows"]}
-        read = checkpoints.read_config(root / (find_recipe(recipe).borrows or recipe) / "judge")[
-            "test_accuracy"
-        ]
+        judge = checkpoints.read_config(root / Place(find_recipe(recipe)).judged_by / "judge")
+        read = judge["test_accuracy"]
         parts += [
             f"## {recipe}",
             f"{measured['samples']:,} samples a row. The judge reads {read:.2%} of real digits.",

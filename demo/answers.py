@@ -230,10 +230,7 @@ def one_step(models: Models, digit: int, group: int, updates: int, fresh: bool, 
 
 def spread(models: Models, digit: int) -> dict[str, float]:
     """How much the mean reward of the start's groups varies: its standard deviation, by their size."""
-    labels = torch.full((SPREAD,), digit)
-    rollout = models.policy("unlabelled").sample(labels, 1.0, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        rewards = models.classifier(models.tokenizer.decode(rollout.tokens)).softmax(1)[:, digit]
+    rewards = models.draw("unlabelled", digit, 1.0, 0, SPREAD).rewards
     return {str(size): round(rewards.view(-1, size).mean(1).std().item(), 4) for size in (4, 16, 64)}
 
 

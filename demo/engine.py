@@ -10,7 +10,6 @@ import ast
 import dataclasses
 import hashlib
 import json
-import math
 import threading
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from demo import checks, sources
 from demo.checks import RequestError
+from demo.sentences import finding, mixed, verdict
 
 CODE = Path(__file__).resolve().parents[1]  # read, and not imported from core: that would import torch
 CHECKPOINTS, REWARDS = CODE / "checkpoints", CODE / "core" / "rewards.py"
@@ -249,6 +249,9 @@ class Engine:
         if len(set(names)) < len(names):
             raise RequestError(f"runs is {checks.shown(value)}; allowed: one to three of {', '.join(here)}.")
         return names
+
+    def _mistake(self, value: Any) -> str:
+        return checks.one_of("mistake", value, [name for _, name in self.mistakes()])
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:
         recipe = self._recipe(recipe)
@@ -504,7 +507,9 @@ class Engine:
             "says": says,
             "from": 0,
             "points": points,
-            **self.race_of(recipe, task, names, len(points), points[-1]["samples"] if points else 1),
+            "racers": self.racers(recipe, task, names),
+            "steps": len(points),
+            "most_samples": points[-1]["samples"] if points else 1,
             "wall": {
                 "columns": 8,
                 "count": 80,
@@ -513,15 +518,26 @@ class Engine:
             },
         }
 
-    def race_of(self, recipe: str, task: str, names: list[str], steps: int, samples: int) -> dict:
-        """What stays the same during a race."""
-        racers = []
+    def racers(self, recipe: str, task: str, names: list[str]) -> list[dict]:
+        """Title, colour and what tells it from the others, of each run."""
+        found = []
         for name in names:
             says = self.measured(recipe, task, name).get("says", "")
-            racers.append(
+            found.append(
                 {"title": TITLES.get(name, name), "colour": COLOURS.get(name, "#888888"), "says": says}
             )
-        return {"racers": racers, "steps": steps, "most_samples": samples}
+        return found
+
+    def race_of(self, recipe: str, racers: list[dict], config) -> dict:
+        """What stays the same during a live race."""
+        from demo.settings import wall
+
+        return {
+            "racers": racers,
+            "steps": config.steps,
+            "most_samples": config.steps * config.group * len(config.digits),
+            "wall": {**wall(config), "size": self.size(recipe)},
+        }
 
     def mistakes(self) -> list[tuple[str, str]]:
         """(title, name) of the mistakes whose recipes are here."""
@@ -538,7 +554,7 @@ class Engine:
             "happens" and "wild": what goes wrong, and where it did; "finding": what was measured; "race": of
             each step the figures of the mistake and of the same done right, and some steps' samples.
         """
-        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        name = self._mistake(name)
         measured = self.metrics("pixels-8x8").get("mistakes", {}).get(name)
         known = self.recorded(MISTAKES[name][1]).get(json.dumps(["mistake", name]))
         if known is None:
@@ -551,34 +567,28 @@ class Engine:
     def about_mistake(self, name: str) -> dict:
         """What stays the same during the race of a mistake. Imports torch."""
         from core.mistakes import MISTAKES as ALL
-        from demo.settings import wall
 
-        mistake, (title, recipe), config = ALL[name], MISTAKES[name], ALL[name].config
-        return {
-            "happens": mistake.happens,
-            "wild": mistake.wild,
-            "racers": [
-                {
-                    "title": f"Mistake: {title[0].lower()}{title[1:]}",
-                    "colour": "#D55E00",
-                    "says": mistake.says,
-                },
-                {"title": "Done right", "colour": COLOURS["grpo"], "says": mistake.right.says},
-            ],
-            "steps": config.steps,
-            "most_samples": config.steps * config.group * len(config.digits),
-            "wall": {**wall(config), "size": self.size(recipe)},
-        }
+        mistake, (title, recipe) = ALL[name], MISTAKES[name]
+        racers = [
+            {
+                "title": f"Mistake: {title[0].lower()}{title[1:]}",
+                "colour": "#D55E00",
+                "says": mistake.says,
+            },
+            {"title": "Done right", "colour": COLOURS["grpo"], "says": mistake.right.says},
+        ]
+        about = self.race_of(recipe, racers, mistake.config)
+        return {"happens": mistake.happens, "wild": mistake.wild, **about}
 
-    def train_mistake(self, name: Any, seed: int = 0) -> dict:
+    def train_mistake(self, name: Any) -> dict:
         """Start the race of a mistake and the same done right; returns its first news."""
-        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        name = self._mistake(name)
         models, about = self.models(MISTAKES[name][1]), self.about_mistake(name)
         from core.mistakes import MISTAKES as ALL
 
         mistake = ALL[name]
         runs = {"mistake": mistake, "right": mistake.right}
-        key = self.trainer.start(about, models, mistake.task, runs, mistake.right.config, seed)
+        key = self.trainer.start(about, models, mistake.task, runs, 0)
         return self.trainer.follow(key, 0)
 
     def size(self, recipe: str) -> int:
@@ -616,94 +626,23 @@ class Engine:
         models = self.models(recipe)
         from core.recipes import find_recipe
         from demo.answers import likeness_of
-        from demo.settings import settings, wall
+        from demo.settings import settings
 
         config = settings(recipe, task, digits, steps, group, beta, lr)
-        about = self.race_of(
-            recipe, task, names, config.steps, config.steps * config.group * len(config.digits)
-        )
-        about["wall"] = {**wall(config), "size": self.size(recipe)}
-        runs = {name: find_recipe(recipe).tasks[task][name] for name in names}
+        about = self.race_of(recipe, self.racers(recipe, task, names), config)
+        runs = {}
+        for name in names:
+            run = find_recipe(recipe).tasks[task][name]
+            beta = config.beta if run.config.beta else 0.0  # a run without a KL stays without
+            runs[name] = dataclasses.replace(
+                run, config=dataclasses.replace(config, beta=beta), rewards=rewards or run.rewards
+            )
         if rewards:
-            runs = {name: dataclasses.replace(run, rewards=rewards) for name, run in runs.items()}
             about["paid"] = f"Paid is {mixed(rewards)}."
             about["terms"] = sorted(rewards, key=lambda name: (name == "confidence", -rewards[name]))
         drawing = None if picture is None else likeness_of(models, picture)
-        key = self.trainer.start(about, models, task, runs, config, checks.seed(seed), drawing)
+        key = self.trainer.start(about, models, task, runs, checks.seed(seed), drawing)
         return self.trainer.follow(key, 0)
-
-
-def mixed(rewards: dict[str, float]) -> str:
-    """A weighted sum of reward terms in words: confidence + 0.5 × little ink."""
-    parts = [f"{weight:g} × {name}" if weight != 1 else name for name, weight in rewards.items()]
-    return " + ".join(parts).replace("_", " ")
-
-
-def verdict(reinforce: dict, grpo: dict) -> str:
-    """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one."""
-    found, count = [], grpo["count"]
-    own, other = len(grpo["wall"]["twins"]), len(reinforce["wall"]["twins"])
-    if abs(own - other) >= 15:
-        name, most, rest = ("REINFORCE", other, own) if other > own else ("GRPO", own, other)
-        found.append(f"{name} repeats itself: {most} of its {count} are near-twins, against {rest}.")
-    if max(grpo["kl"], reinforce["kl"]) > 1.5 * min(grpo["kl"], reinforce["kl"]) + 0.1:
-        name, less, more = "GRPO", grpo["kl"], reinforce["kl"]
-        if more < less:
-            name, less, more = "REINFORCE", more, less
-        found.append(f"{name} stays closer to its start: {less:.1f} nats against {more:.1f}.")
-    (low, high), (other_low, other_high) = grpo["interval"], reinforce["interval"]
-    if low > other_high:
-        found.insert(0, f"GRPO is right more often: {grpo['right']} of {count} against {reinforce['right']}.")
-    elif other_low > high:
-        found.insert(
-            0, f"REINFORCE is right more often: {reinforce['right']} of {count} against {grpo['right']}."
-        )
-    else:
-        found.append(
-            f"In success {count} samples show no difference: {grpo['right']} and {reinforce['right']}."
-        )
-    return " ".join(found)
-
-
-FIGURES = {  # of a mistake: how it is said, whether more is better, and from which difference on it counts
-    "success": ("success {} ({:.1%}, done right {:.1%})", True, 0.005),
-    "coverage": ("coverage {} ({:.2f}, done right {:.2f})", True, 0.02),
-    "kl": ("the KL {} ({:.1f} nats, done right {:.1f})", False, 0.2),
-}
-
-
-def finding(measured: dict | None) -> str:
-    """What a mistake and the same done right came to over seeds, in a sentence; no difference is called none.
-
-    A difference counts where it is larger than the 95 % intervals of both means together.
-    """
-    if measured is None:
-        return "Not measured of these weights yet: python -m core.evaluate --mistakes does it."
-    harm, good, same = [], [], []
-    for name, (words, more_is_better, least) in FIGURES.items():
-        wrong, right = measured["mistake"][name], measured["right"][name]
-        change = wrong["mean"] - right["mean"]
-        doubt = math.hypot(wrong["interval"] or 0, right["interval"] or 0)
-        if abs(change) <= max(doubt, least):
-            same.append(words.format("is the same", wrong["mean"], right["mean"]))
-        else:
-            way = "rises" if change > 0 else "falls"
-            said = words.format(way, wrong["mean"], right["mean"])
-            (good if (change > 0) == more_is_better else harm).append(said)
-    seeds = f"over {measured['seeds']} seeds"
-    if harm:
-        though = f", though {listed(good)}" if good else ""
-        says = f"Harm, {seeds}: {listed(harm)}{though}."
-    elif good:
-        says = f"Here it does no harm, {seeds}: {listed(good)}."
-    else:
-        says = f"Here it does no harm that can be measured, {seeds}: {listed(same)}."
-    return says.replace("%", " %")
-
-
-def listed(parts: list[str]) -> str:
-    """Parts of a sentence, with commas and "and"."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _read(path: Path, kind: type) -> Any:

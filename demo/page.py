@@ -135,6 +135,14 @@ def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list
     return [f"{letters.get(i, '')} {signed(value, places)}".strip() for i, value in enumerate(values)]
 
 
+def gained(changed: list[float], advantages: list[float]) -> float:
+    """Nats that the samples with a positive advantage gained on the others, on average."""
+    up, down = [], []
+    for value, advantage in zip(changed, advantages, strict=True):
+        (up if advantage > 0 else down).append(value)
+    return sum(up) / max(1, len(up)) - sum(down) / max(1, len(down))
+
+
 def formula(text: str) -> gr.Markdown:
     """Markdown with formulas between dollar signs."""
     return gr.Markdown(text, latex_delimiters=LATEX)

@@ -8,7 +8,6 @@ a slow network or ten seconds without one lose nothing. One race at a time, othe
 from __future__ import annotations
 
 import copy
-import dataclasses
 import os
 import secrets
 import sys
@@ -20,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 
 from core.classifiers import predict
-from core.configs import RLConfig
 from core.mistakes import Mistake, as_used, learner, start_of
 from core.policies import Policy
 from core.recipes import STARTS, Run
@@ -54,14 +52,14 @@ class Race(threading.Thread):
         trainer,
         models: Models,
         task: str,
-        runs: dict[str, Run],
-        config: RLConfig,
+        runs: dict[str, Run],  # which share their digits, group and steps
         seed: int,
         drawing: torch.Tensor | None = None,  # that samples are to look like, where likeness is paid
     ):
         super().__init__(daemon=True)
         self.trainer, self.models, self.task, self.runs = trainer, models, task, runs
-        self.config, self.seed, self.drawing, self.key = config, seed, drawing, secrets.token_hex(8)
+        self.config = next(iter(runs.values())).config  # for what all share
+        self.seed, self.drawing, self.key = seed, drawing, secrets.token_hex(8)
         self.about: dict = {}  # what the page needs to know once
         self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
@@ -129,11 +127,10 @@ class Race(threading.Thread):
     def race(self, pool: ThreadPoolExecutor) -> None:
         models, runs, racing = self.models, [], (self.runs.values(), self.policies)
         for run, policy in zip(*racing, strict=True):
-            config = self.config if run.config.beta else dataclasses.replace(self.config, beta=0.0)
             generator = torch.Generator().manual_seed(self.seed)
             rewards = models.rewards(self.task, run.rewards, self.drawing)
             start, policy = models.policy(start_of(run, self.task)), learner(run, policy)
-            runs.append(train(policy, start, rewards, models.judge, run.algorithm, config, generator))
+            runs.append(train(policy, start, rewards, models.judge, run.algorithm, run.config, generator))
         try:
             for _ in range(self.config.steps):
                 taken = [pool.submit(self.step, *one) for one in zip(runs, *racing, strict=True)]

@@ -20,8 +20,9 @@ from core.rewards import overlap
 from demo import answers, checks, drawing, pictures, record, training
 from demo import engine as engines
 from demo.checks import RequestError
-from demo.engine import COLOURS, EXAMPLE, Engine, verdict
+from demo.engine import COLOURS, EXAMPLE, Engine
 from demo.record import SEVEN
+from demo.sentences import verdict
 from demo.tabs.results import headline, ladder
 from demo.ui import read_link
 

@@ -17,7 +17,7 @@ from core.report import fingerprint
 from core.rewards import Rewards
 from core.rl import train
 from demo import engine
-from demo.engine import finding
+from demo.sentences import finding
 from demo.tabs import results
 
 BETA = 0.3

@@ -8,7 +8,7 @@ import gradio as gr
 
 from demo.components import sample_grid, words
 from demo.engine import GROUPS, UPDATES
-from demo.page import Page, View, formula, guess, lettered, notes, signed
+from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
 from demo.tabs.rewards import advantage_colours
 
 WEIGHTS = {  # what becomes of the rewards: in words, and whose line computes it
@@ -139,10 +139,7 @@ def _says(found: dict, digit: int) -> str:
     if found["fresh"]:
         after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)
         return f"{after}<b>{right} of {count}</b> are a {digit}. The mean reward is {found['mean']:.2f}."
-    up, down = [], []
-    for changed, advantage in zip(found["changed"], found["weights"]["grpo"], strict=True):
-        (up if advantage > 0 else down).append(changed)
-    gap = sum(up) / max(1, len(up)) - sum(down) / max(1, len(down))
+    gap = gained(found["changed"], found["weights"]["grpo"])
     then = f", at first {found['start_right']}" if found["at"] else ""
     return (
         f"Update {found['updates']}: the better ones gained <b>{signed(gap, 1)} nats</b> on the others. "

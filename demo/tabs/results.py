@@ -9,8 +9,9 @@ import base64
 import gradio as gr
 
 from demo.components import HERE, live_chart, words
-from demo.engine import COLOURS, MISTAKES, TITLES, finding
+from demo.engine import COLOURS, MISTAKES, TITLES
 from demo.page import Page, View
+from demo.sentences import finding
 
 BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
 PAPER = (  # what the paper and its code do, and what is done here

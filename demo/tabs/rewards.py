@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import beliefs, drawing_pad, sample_grid, words
-from demo.page import Page, View, formula
+from demo.page import Page, View, formula, notes
 from demo.record import SEVEN
 
 CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
@@ -104,5 +104,5 @@ def _group(found: dict, digit: int) -> list:
         f"{right} right. "
         "Under each: its advantage."
     )
-    notes = [f"{value:+.2f}".replace("-", "−") for value in found["advantages"]]
-    return [says, {**found, "notes": notes, "colours": advantage_colours(found["advantages"])}]
+    advantages = found["advantages"]
+    return [says, {**found, "notes": notes(advantages, {}), "colours": advantage_colours(advantages)}]

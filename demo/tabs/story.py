@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import distribution, live_chart, player, sample_grid, words
-from demo.page import Page, View, formula, guess, lettered, notes, signed
+from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
 from demo.tabs.rewards import advantage_colours
 
 SEED = 2
@@ -77,13 +77,7 @@ def build(page: Page) -> View:
         merits = notes(lesson["advantages"], lettered(lesson["advantages"]))
         pushes = [signed(value, 1) for value in lesson["changed"]]
         colours = advantage_colours(lesson["advantages"])
-        up = [
-            value for value, merit in zip(lesson["changed"], lesson["advantages"], strict=True) if merit > 0
-        ]
-        down = [
-            value for value, merit in zip(lesson["changed"], lesson["advantages"], strict=True) if merit <= 0
-        ]
-        gap = sum(up) / len(up) - sum(down) / len(down)
+        gap = gained(lesson["changed"], lesson["advantages"])
         curve = engine.training("steer", ["grpo"], recipe)
         points = [[point["samples"], point["racers"][0]["success"]] for point in curve["points"]]
         return [

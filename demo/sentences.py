@@ -1,0 +1,78 @@
+"""What figures say, in words: who is better in what, what a mistake costs, what is paid."""
+
+from __future__ import annotations
+
+import math
+
+
+def mixed(rewards: dict[str, float]) -> str:
+    """A weighted sum of reward terms in words: confidence + 0.5 × little ink."""
+    parts = [f"{weight:g} × {name}" if weight != 1 else name for name, weight in rewards.items()]
+    return " + ".join(parts).replace("_", " ")
+
+
+def verdict(reinforce: dict, grpo: dict) -> str:
+    """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one."""
+    found, count = [], grpo["count"]
+    own, other = len(grpo["wall"]["twins"]), len(reinforce["wall"]["twins"])
+    if abs(own - other) >= 15:
+        name, most, rest = ("REINFORCE", other, own) if other > own else ("GRPO", own, other)
+        found.append(f"{name} repeats itself: {most} of its {count} are near-twins, against {rest}.")
+    if max(grpo["kl"], reinforce["kl"]) > 1.5 * min(grpo["kl"], reinforce["kl"]) + 0.1:
+        name, less, more = "GRPO", grpo["kl"], reinforce["kl"]
+        if more < less:
+            name, less, more = "REINFORCE", more, less
+        found.append(f"{name} stays closer to its start: {less:.1f} nats against {more:.1f}.")
+    (low, high), (other_low, other_high) = grpo["interval"], reinforce["interval"]
+    if low > other_high:
+        found.insert(0, f"GRPO is right more often: {grpo['right']} of {count} against {reinforce['right']}.")
+    elif other_low > high:
+        found.insert(
+            0, f"REINFORCE is right more often: {reinforce['right']} of {count} against {grpo['right']}."
+        )
+    else:
+        found.append(
+            f"In success {count} samples show no difference: {grpo['right']} and {reinforce['right']}."
+        )
+    return " ".join(found)
+
+
+FIGURES = {  # of a mistake: how it is said, whether more is better, and from which difference on it counts
+    "success": ("success {} ({:.1%}, done right {:.1%})", True, 0.005),
+    "coverage": ("coverage {} ({:.2f}, done right {:.2f})", True, 0.02),
+    "kl": ("the KL {} ({:.1f} nats, done right {:.1f})", False, 0.2),
+}
+
+
+def finding(measured: dict | None) -> str:
+    """What a mistake and the same done right came to over seeds, in a sentence; no difference is called none.
+
+    A difference counts where it is larger than the 95 % intervals of both means together.
+    """
+    if measured is None:
+        return "Not measured of these weights yet: python -m core.evaluate --mistakes does it."
+    harm, good, same = [], [], []
+    for name, (words, more_is_better, least) in FIGURES.items():
+        wrong, right = measured["mistake"][name], measured["right"][name]
+        change = wrong["mean"] - right["mean"]
+        doubt = math.hypot(wrong["interval"] or 0, right["interval"] or 0)
+        if abs(change) <= max(doubt, least):
+            same.append(words.format("is the same", wrong["mean"], right["mean"]))
+        else:
+            way = "rises" if change > 0 else "falls"
+            said = words.format(way, wrong["mean"], right["mean"])
+            (good if (change > 0) == more_is_better else harm).append(said)
+    seeds = f"over {measured['seeds']} seeds"
+    if harm:
+        though = f", though {listed(good)}" if good else ""
+        says = f"Harm, {seeds}: {listed(harm)}{though}."
+    elif good:
+        says = f"Here it does no harm, {seeds}: {listed(good)}."
+    else:
+        says = f"Here it does no harm that can be measured, {seeds}: {listed(same)}."
+    return says.replace("%", " %")
+
+
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence, with commas and "and"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
