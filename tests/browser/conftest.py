@@ -12,6 +12,7 @@ import pytest
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+PATIENCE = 120_000  # ms; what a test waits for comes in one or two seconds, on a busy machine in many
 
 
 def free_port() -> int:
@@ -53,11 +54,12 @@ def visit(browser, address):
 
     def open_page(link="", width=1440, height=900, at=address, **context):
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+        page.set_default_timeout(PATIENCE)
         page.asked, page.wrong = [], []
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(at + "/" + link)
-        page.locator("#tabs").wait_for(timeout=60_000)
+        page.locator("#tabs").wait_for()
         pages.append(page)
         return page
 

@@ -121,7 +121,7 @@ def test_the_tab_of_the_guide_is_one_file_and_one_line(browser, monkeypatch):
     served = ui.serve(port, block=False)
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{port}/?tab=ink")
-    page.locator("#ink-says").filter(has_text="Steer: GRPO: mean reward").wait_for(timeout=60_000)
+    page.locator("#ink-says").filter(has_text="Steer: GRPO: mean reward").wait_for()
     page.locator("#ink").get_by_label("Policy").click()
     page.get_by_role("option", name="Start: knows no labels").click()
     page.locator("#ink-says").filter(has_text="Start: knows no labels: mean reward 0.").wait_for()

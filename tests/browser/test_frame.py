@@ -64,9 +64,9 @@ def test_the_page_works_in_a_frame_and_under_a_prefix(browser, around):
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(around)
     frame = page.frame_locator("iframe")
-    frame.locator("#story").wait_for(timeout=60_000)
+    frame.locator("#story").wait_for()
     frame.locator("#generate-button").click()
-    frame.locator("#generate-summary").filter(has_text="draws 7").wait_for(timeout=60_000)
+    frame.locator("#generate-summary").filter(has_text="draws 7").wait_for()
     frame.locator("#rewards-button").click()
     frame.locator("#rewards").wait_for()
     assert not wrong
