@@ -1,8 +1,7 @@
 """Seven known ways to get it wrong, each a run beside the same done right.
 
-A mistake differs from its right run in one thing: a setting, the algorithm, the start, or how samples are
-drawn. ``core.rl`` knows nothing of them. ``python -m core.evaluate --mistakes`` measures what each costs, the
-page trains each in seconds, and tests/test_mistakes.py shows what it does to the gradient.
+A mistake differs from its right run in one thing, and ``core.rl`` knows nothing of it. The page trains each
+in seconds, ``core.evaluate --mistakes`` measures it, tests/test_mistakes.py what it does to the gradient.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -50,7 +48,7 @@ def as_used(run: Run, policy: Policy) -> Policy:
     return used
 
 
-def learner(run: Run, policy: Policy) -> Any:
+def learner(run: Run, policy: Policy) -> Policy | DrawnOtherwise:
     """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
     return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
 
@@ -61,7 +59,7 @@ class DrawnOtherwise:
     def __init__(self, policy: Policy, draw: Draw):
         self.policy, self.draw = policy, draw
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str):
         return getattr(self.policy, name)
 
     def sample(self, labels: torch.Tensor, temperature: float, generator: torch.Generator) -> Rollout:
@@ -75,10 +73,9 @@ def cooler(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> 
 
 
 def guided(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    policy.guidance = GUIDED.guidance
-    tokens = policy.sample(labels, 1.0, generator).tokens
-    policy.guidance = 1.0
-    return tokens
+    used = copy.copy(policy)
+    used.guidance = GUIDED.guidance
+    return used.sample(labels, 1.0, generator).tokens
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ class FirstTokenLeftOut(GRPO):
         return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), cut
 
 
+SHORT = replace(ONE_DIGIT, steps=30)  # as samples are scored anew, 40 would take over 20 seconds
 EASY = replace(ONE_DIGIT, digits=(1,), lr=4e-3)
 RARE = replace(ONE_DIGIT, digits=(4,))  # of its start's samples, one in thirty fails
 UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
@@ -117,7 +115,9 @@ MISTAKES = {
     ),
     "temperatures": Mistake(
         says="drawn at temperature 0.6, scored at 1",
+        config=SHORT,
         draw=cooler,
+        right=replace(RIGHT, config=SHORT),
         happens="Training sees good digits, drawn at 0.6; what is scored, at 1, is never seen, and drifts.",
         wild="TRL's GRPO trainer scored at 1, whatever it drew at, until pull request 3029 (March 2025).",
     ),
