@@ -181,50 +181,60 @@ def lesson(models: Models, digit: int) -> dict:
     return {**group(models, "steer", digit, seed), "changed": pictures.rounded(changed, 2)}
 
 
-def one_step(models: Models, digit: int, group: int, updates: int, fresh: bool, sample: int | None) -> dict:
-    """A group in One step, and token by token one sample of it, before the update that it taught or after.
-
-    Args:
-        updates: taken so far.
-        fresh: the group that the next update will draw; otherwise the one that the last update drew.
-        sample: None is the one with the largest advantage.
-
-    Returns:
-        as ``grid``, the "weights" that each algorithm gives the samples, how many nats likelier each was
-        "changed", and of one "sample" for each token what it has in "tokens" (log-probabilities "before" and
-        "after", "ratio", "advantage", "surrogate", "clipped", "kl").
+def one_step(models: Models, digit: int, group: int, updates: int, fresh: bool) -> dict:
+    """A group of One step, see ``in_walk``: the one that the next update will draw where it is ``fresh``,
+    otherwise the one that the last of the ``updates`` drew.
     """
     walk = stepping.walk(models, digit, group)
     while walk.updates < updates:
         walk.update()
-    at = updates if fresh else updates - 1
+    return in_walk(walk, updates if fresh else updates - 1)
+
+
+def in_walk(walk: stepping.Walk, at: int) -> dict:
+    """The group that was drawn after ``at`` updates, for ``walks.view``.
+
+    Returns:
+        what is "shown" as it is: as ``grid``, and the "weights" that each algorithm gives the samples; of
+        each sample and token the "values" and "advantages"; and what the policy made of them "before" and
+        "after" the update that they taught, if it was taken: how many nats likelier each sample was
+        "changed", the "kl" to the start, and "tokens" ("log_probs", "ratio", "surrogate", "clipped", "kl").
+    """
     found = walk.groups[at]
-    before, now = found.before, found.before if fresh else found.after
-    sample = int(found.weights["grpo"].argmax()) if sample is None else sample
-    changed = now.log_probs - before.log_probs
     rewards = found.samples.rewards
-    parts = {"before": before.log_probs, "after": now.log_probs, "ratio": now.ratio, "kl": now.kl}
-    parts |= {"advantage": found.advantages, "surrogate": now.surrogate}
-    return {
-        **grid(found.samples, digit, min(8, math.isqrt(group))),
-        "updates": updates,
-        "fresh": fresh,
+    shown = {
+        **grid(found.samples, walk.digit, min(8, math.isqrt(walk.config.group))),
         "at": at,
-        "start_right": int((walk.groups[0].samples.reads == digit).sum()),
+        "start_right": int((walk.groups[0].samples.reads == walk.digit).sum()),
         "mean": round(rewards.mean().item(), 4),
         "std": round(rewards.std(correction=0).item(), 4),
         "weights": {name: pictures.rounded(weight) for name, weight in found.weights.items()},
-        "changed": pictures.rounded(changed.sum(1), 3),
-        "kl": [round(one.kl.sum(1).mean().item(), 4) for one in (before, now)],
         "beta": walk.config.beta,
         "clip": [1 - stepping.ALGORITHM.low, 1 + stepping.ALGORITHM.high],
-        "sample": sample,
-        "picture": pictures.sheet(found.samples.images[sample : sample + 1], 1),
-        "values": found.samples.tokens[sample].tolist(),
-        "tokens": {
-            **{name: pictures.rounded(part[sample], 5) for name, part in parts.items()},
-            "clipped": now.clipped[sample].tolist(),
-        },
+    }
+
+    def table(values: torch.Tensor, places: int = 3) -> list[list[float]]:
+        return [pictures.rounded(row, places) for row in values]
+
+    def made(scores: stepping.Scores) -> dict:
+        return {
+            "changed": pictures.rounded((scores.log_probs - found.before.log_probs).sum(1), 3),
+            "kl": round(scores.kl.sum(1).mean().item(), 4),
+            "tokens": {
+                "log_probs": table(scores.log_probs),
+                "ratio": table(scores.ratio),
+                "surrogate": table(scores.surrogate),
+                "clipped": scores.clipped.tolist(),
+                "kl": table(scores.kl, 4),
+            },
+        }
+
+    return {
+        "shown": shown,
+        "values": found.samples.tokens.tolist(),
+        "advantages": table(found.advantages),
+        "before": made(found.before),
+        "after": made(found.after) if found.after else None,
     }
 
 

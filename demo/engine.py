@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from demo import checks, sources
+from demo import checks, sources, walks
 from demo.checks import RequestError
 from demo.sentences import finding, mixed, verdict
 
@@ -417,18 +417,23 @@ class Engine:
 
         Returns:
             as generate; the "weights" that each algorithm gives the samples; how many nats likelier each
-            became, in "changed"; the "kl" to the start before and after; and of the "tokens" of one "sample"
-            the log-probabilities "before" and "after", "ratio", "advantage", "surrogate", "clipped" and "kl".
+            became, in "changed"; the "kl" to the start before and after; of the "tokens" of one "sample"
+            the log-probabilities "before" and "after", "ratio", "advantage", "surrogate", "clipped" and "kl";
+            and up to how many updates groups are "recorded", -1 where none is: beyond, they are live.
         """
         recipe, digit = self._recipe(recipe), checks.digit(digit)
         if checks.whole("group", group, 4, 64) not in GROUPS:
             raise RequestError(f"group is {group}; allowed: 4, 16 or 64.")
         group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
         sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
-        asked = (digit, group, updates, bool(fresh) or updates == 0, sample)
-        if self._key("one_step", asked) not in self.recorded(recipe):
+        fresh = bool(fresh) or updates == 0
+        known = self.recorded(recipe).get(f"one_step {digit} {group}", [])
+        if updates < len(known):
+            found = walks.unpack(known[updates if fresh else updates - 1])
+        else:
             self._walk(recipe, digit, group, updates)
-        return self.ask(recipe, "one_step", *asked)
+            found = self.ask(recipe, "one_step", digit, group, updates, fresh)
+        return {**walks.view(found, fresh, sample), "updates": updates, "recorded": len(known) - 1}
 
     def _walk(self, recipe: str, digit: int, group: int, updates: int) -> None:
         """Take the updates of One step that nobody took yet; between two of them others get their turn."""

@@ -17,6 +17,7 @@ import time
 
 from demo.engine import EXAMPLE, GROUPS, MISTAKES, STARTS, Engine
 
+UPDATES = {(7, 16): 20}  # of One step, by digit and group: those of its default view, until it draws sevens
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
 
 
@@ -45,7 +46,8 @@ def record(engine: Engine, recipe: str) -> dict:
         engine.lesson(digit, recipe)
         engine.spread(digit, recipe)
         for group in GROUPS:
-            engine.one_step(digit, group, recipe=recipe)
+            updates = UPDATES.get((digit, group), 0)
+            engine.recording[f"one_step {digit} {group}"] = steps(engine, recipe, digit, group, updates)
         engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
         engine.generate("steer/grpo", digit, 1.0, 2, 16, recipe)
         engine.generate("steer/grpo", digit, 1.0, 0, 24, recipe)
@@ -58,6 +60,16 @@ def record(engine: Engine, recipe: str) -> dict:
             engine.fool("noise", digit, task, 0, recipe)
         engine.complete(SEVEN, "refine/grpo", digit, 4, 1.0, 0, 12, recipe)
     return engine.recording
+
+
+def steps(engine: Engine, recipe: str, digit: int, group: int, updates: int) -> list[str]:
+    """The groups of One step up to that update, packed: the last one as it is drawn."""
+    from demo import answers, stepping, walks
+
+    walk = stepping.walk(engine.models(recipe), digit, group)
+    while walk.updates < updates:
+        walk.update()
+    return [walks.pack(answers.in_walk(walk, at)) for at in range(updates + 1)]
 
 
 def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:

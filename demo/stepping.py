@@ -62,7 +62,7 @@ class Walk:
     """A start, and what becomes of it update by update."""
 
     def __init__(self, models: Models, digit: int, group: int):
-        self.models, self.start = models, models.policy("unlabelled")
+        self.models, self.digit, self.start = models, digit, models.policy("unlabelled")
         self.config = settings(models.recipe, "steer", [digit], None, group, None, None)
         self.labels = torch.full((group,), digit)
         self.policy, self.rewards = copy.deepcopy(self.start), models.rewards("steer")

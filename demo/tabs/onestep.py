@@ -50,7 +50,8 @@ def build(page: Page) -> View:
             r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
             r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
             r"what it did to the group that it learned from. All randomness comes from one seed: the same "
-            r"presses give the same pictures."
+            r"presses give the same pictures. Those of the view that opens first are recorded; the "
+            r"press after them runs live, and takes all of them again before it."
         )
     updates = gr.Number(0, visible=False, precision=0)
     fresh = gr.Checkbox(True, visible=False)
@@ -135,6 +136,17 @@ def build(page: Page) -> View:
 
 
 def _says(found: dict, digit: int) -> str:
+    """What the group shows, and whether that is recorded."""
+    return f"{_finding(found, digit)} <small>{_recorded(found)}</small>"
+
+
+def _recorded(found: dict) -> str:
+    """Whether the group is recorded, and what comes of the next press."""
+    left = found["recorded"] - found["updates"]
+    return "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
+
+
+def _finding(found: dict, digit: int) -> str:
     right, count = found["reads"].count(digit), found["count"]
     if found["fresh"]:
         after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)

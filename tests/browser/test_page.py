@@ -165,6 +165,8 @@ def test_one_step_takes_every_press_and_shows_the_numbers_of_what_is_clicked(vis
     says(again, "#onestep-says", "of 16 are a 3.")
     assert "After" not in again.locator("#onestep-says").inner_text()
     again.wait_for_function("!location.search.includes('updates=')")
+    again.locator("#onestep-update").click()
+    says(again, "#onestep-says", "Live.")
 
 
 def test_questions_are_asked_before_an_answer_and_one_key_takes_them_away(visit):
