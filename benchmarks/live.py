@@ -10,18 +10,12 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from pathlib import Path
 
 from benchmarks.report import write
+from benchmarks.server import resident
 from demo.engine import Engine
 
 RACES, STOPS, ANSWERS = 50, 10, 15
-
-
-def resident() -> float:
-    """Of this process, in MB; Linux only."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def begin(engine: Engine, recipe: str, steps: int | None = None) -> str:
@@ -85,7 +79,7 @@ def main() -> None:
     sizes = []
     for _ in range(RACES):
         end(engine, begin(engine, "pixels-8x8", 2))
-        sizes.append(resident())
+        sizes.append(resident(os.getpid()))
     report["memory"] = {"races": RACES, "after 5 MB": round(sizes[4]), "after all MB": round(sizes[-1])}
     print(f"memory: {sizes[4]:.0f} MB after 5 races, {sizes[-1]:.0f} MB after {RACES}")
     write("live", report)

@@ -6,29 +6,21 @@ which was asked before; two of them train instead. First one visitor asks alone:
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
-import sys
 import threading
 import time
-from pathlib import Path
 
 from gradio_client import Client
 from gradio_client.utils import Status
 
-from benchmarks.page import start, summary
 from benchmarks.report import write
+from benchmarks.server import end, resident, start, summary
 
 VISITORS, TRAINING, SECONDS, ALONE = 16, 2, 180, 20
 RECIPES = ("pixels-8x8", "patches-28x28")
 PICTURE = [[float(4 < row < 24 and 12 < column < 16) for column in range(28)] for row in range(28)]
 THINKS = 1.0  # seconds that a visitor looks at an answer, on average
-
-
-def resident(process: int) -> float:
-    """Of a process, in MB; Linux only."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Visitor(threading.Thread):
@@ -96,8 +88,7 @@ def visit(address: str, count: int, training: int, seconds: float) -> list[Visit
 
 
 def main(seconds: float = SECONDS) -> None:
-    server, port, _ = start([sys.executable, "app.py"])
-    address = f"http://127.0.0.1:{port}"
+    server, address, _ = start()
     try:
         time.sleep(25)  # the models load
         visit(address, VISITORS, TRAINING, 2 * ALONE)  # every thread, cache and model is used
@@ -106,7 +97,7 @@ def main(seconds: float = SECONDS) -> None:
         visitors = visit(address, VISITORS, TRAINING, seconds)
         after = resident(server.pid)
     finally:
-        server.kill()
+        end(server)
     middle = statistics.median(alone[0].times)
     times = [one for visitor in visitors for one in visitor.times]
     found = summary(times)

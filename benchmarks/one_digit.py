@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from benchmarks.report import write
+from benchmarks.report import reached, write
 from core.classifiers import predict
 from core.yardstick import draw
 from demo.engine import Engine
@@ -38,11 +38,8 @@ def learn(engine: Engine, digit: int) -> dict:
     found: dict = {"digit": digit, "seconds": moments[-1]}
     window = math.ceil(WINDOW / race.config.group)  # steps
     for share in SHARES:
-        found[f"to {share:.0%}"] = None
-        for i in range(window - 1, len(moments)):
-            if statistics.mean(success[i - window + 1 : i + 1]) >= share:
-                found[f"to {share:.0%}"] = moments[i]
-                break
+        step = reached(success, share, window)
+        found[f"to {share:.0%}"] = None if step is None else moments[step]
     labels, models = torch.full((SAMPLES,), digit), race.models
     for name, policy in zip(NAMES, race.policies, strict=True):
         images, nats = draw(policy, models.policy("unlabelled"), labels, seed=1000 + digit)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 
+from benchmarks import load, visitors
 from demo import ui
 
 pytestmark = pytest.mark.browser
@@ -127,3 +128,14 @@ def test_the_tab_of_the_guide_is_one_file_and_one_line(browser, monkeypatch):
     page.locator("#ink-says").filter(has_text="Start: knows no labels: mean reward 0.").wait_for()
     page.close()
     served.close()
+
+
+def test_visitors_who_ask_at_once_are_all_answered_and_timed(address):
+    rows = visitors.answers(address, visitors=[2], rounds=1, recipes=["pixels-8x8"])
+    assert list(rows) == [f"{tab}, pixels-8x8, visitors: 2" for tab in visitors.TABS]
+    assert all(0 < row["ours"]["min"] <= row["ours"]["median"] < 60 for row in rows.values())
+
+
+def test_the_load_benchmark_asks_and_counts(address):
+    asking, training = load.visit(address, count=2, training=1, seconds=4)[::-1]
+    assert asking.times and not asking.wrong + training.wrong
