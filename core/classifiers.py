@@ -107,8 +107,9 @@ def train_classifier(
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them: they are augmented before they shrink.
         labels: (N,) int64.
         prepare: (B, 1, 28, 28) to pictures that the policy could draw: resized, rounded to its grays.
-        generator: shuffles and augments.
+        generator: shuffles and augments, on the CPU.
     """
+    device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.02)
     steps = config.epochs * math.ceil(len(images) / config.batch)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, steps, pct_start=0.1)
@@ -117,14 +118,15 @@ def train_classifier(
         model.train()
         losses, right = [], 0
         for picked in torch.randperm(len(images), generator=generator).split(config.batch):
-            logits = model(prepare(augment(images[picked], 1.0, generator)))
-            loss = F.cross_entropy(logits, labels[picked])
+            logits = model(prepare(augment(images[picked], 1.0, generator)).to(device))
+            wanted = labels[picked].to(device)
+            loss = F.cross_entropy(logits, wanted)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             scheduler.step()
             losses.append(loss.detach())
-            right += int((logits.argmax(1) == labels[picked]).sum())
+            right += int((logits.argmax(1) == wanted).sum())
         model.eval()
         loss = torch.stack(losses).mean().item()
         yield ClassifierStep(epoch, loss, right / len(images), time.perf_counter() - started)
@@ -138,4 +140,5 @@ def predict(model: Classifier, images: torch.Tensor, chunk: int = 1000) -> torch
 
 def accuracy(model: Classifier, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Share of pictures whose label is the model's first choice."""
-    return (predict(model, images).argmax(1) == labels).float().mean().item()
+    device = next(model.parameters()).device
+    return (predict(model, images.to(device)).argmax(1) == labels.to(device)).float().mean().item()

@@ -19,7 +19,6 @@ import itertools
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import tyro
@@ -30,7 +29,7 @@ from core.bestofn import best_of_n_kl, best_of_n_success
 from core.classifiers import predict
 from core.files import reserved, write_json
 from core.mistakes import MISTAKES, as_used, learner, start_of
-from core.place import Place, Where, exit_code
+from core.place import Place, Work, exit_code
 from core.policies import Policy
 from core.recipes import STARTS, Run, find_recipe
 from core.report import Report, fingerprint, means, text
@@ -43,10 +42,9 @@ LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success, for which samples are counted
 
 
 @dataclass(frozen=True)
-class Options(Where):
+class Options(Work):
     """Measures every checkpoint of a recipe."""
 
-    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     samples: int = SAMPLES  # samples a row
     resume: bool = False  # measure again only what has changed
     mistakes: bool = False  # train and measure those of core.mistakes instead: minutes
@@ -76,7 +74,7 @@ class Evaluation:
         report.measure("random pixels", "", lambda: yardstick.noise(self.samples))
         guide = place.root / "guide-8x8" / "scratch" / "reinforce"
         if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-            sevens, policy = torch.full((self.samples,), 7), checkpoints.load_policy(guide)
+            sevens, policy = torch.full((self.samples,), 7), place.policy(guide)
             report.measure(
                 row="guide's recipe",
                 weights=fingerprint(guide),
@@ -135,7 +133,7 @@ class Evaluation:
         for seed, path in place.seeds(task, name).items():
             mark = fingerprint(path)
             if not (self.resume and seeds.get(seed, {}).get("weights") == mark):
-                values = self.yardstick.policy(checkpoints.load_policy(path), start, labels)
+                values = self.yardstick.policy(place.policy(path), start, labels)
                 seeds[seed] = {**values, "weights": mark}
             curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
             kept = ("samples", "reward", "success", "kl")
@@ -208,7 +206,8 @@ def learn(place: Place, task: str, run: Run, seed: int) -> tuple[Policy, Policy]
     policy, start = (place.policy(start_of(run, task)) for _ in range(2))
     if run.config.guidance != 1:
         policy.guidance = run.config.guidance
-    rewards, generator = Rewards(place.classifier(), start, run.rewards), torch.Generator().manual_seed(seed)
+    rewards = Rewards(place.classifier(), start, run.rewards)
+    generator = torch.Generator(place.device).manual_seed(seed)
     trained = learner(run, policy)
     for _ in train(trained, start, rewards, place.judge(), run.algorithm, run.config, generator):
         pass
@@ -220,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
         if options.samples < 100 or options.samples % 10:
             raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
-        place = options.place(options.data_root)
+        place = options.place()
         if options.mistakes:
             found = evaluate_mistakes(place, options.resume)
         else:

@@ -188,7 +188,7 @@ def beside_checkpoint(place: Place, folder: Path) -> None:
     curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
     draw_lines({config["run"]: [columns(curve, TRAINING)]}, TRAINING, folder / "curve.png")
     policy = checkpoints.load_policy(folder)
-    draw_sheet(policy, place.judge(), f"{config['task']}/{config['run']}", folder / "samples.png")
+    draw_sheet(policy, place.judge().cpu(), f"{config['task']}/{config['run']}", folder / "samples.png")
 
 
 def draw_all(place: Place, out: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -27,6 +29,7 @@ class Place:
     root: Path = checkpoints.ROOT  # of what ships
     runs: Path = RUNS  # of what does not ship
     data_root: Path | None = None  # of MNIST
+    device: torch.device = torch.device("cpu")  # of every model
 
     def folder(self, name: str) -> Path:
         """Of a checkpoint that ships."""
@@ -62,8 +65,10 @@ class Place:
                 command = f"python -m core.train {makes.get(name, name)} --recipe {recipe} --ship"
                 raise CheckpointError(f"{self.root / recipe / name} is missing; to make it: {command}")
 
-    def policy(self, name: str) -> Policy:
-        return checkpoints.load_policy(f"{self.recipe.name}/{name}", self.root)
+    def policy(self, name: str | Path) -> Policy:
+        """A policy of the recipe, by its name or its folder."""
+        name = name if isinstance(name, Path) else f"{self.recipe.name}/{name}"
+        return checkpoints.load_policy(name, self.root).to(self.device)
 
     def start(self, task: str, guidance: float = 1.0) -> Policy:
         """The policy that a task's RL starts from, with guidance as part of its distribution."""
@@ -80,7 +85,7 @@ class Place:
         yield 0, self.start(task, checkpoints.read_config(end)["config"]["guidance"])
         snapshots = self.snapshots(task, name).glob("step-*")
         for folder in [*sorted(snapshots, key=lambda path: int(path.name.removeprefix("step-"))), end]:
-            yield checkpoints.read_config(folder)["samples"], checkpoints.load_policy(folder)
+            yield checkpoints.read_config(folder)["samples"], self.policy(folder)
 
     @property
     def judged_by(self) -> str:
@@ -88,10 +93,10 @@ class Place:
         return self.recipe.borrows or self.recipe.name
 
     def classifier(self):
-        return checkpoints.load_classifier(self.judged_by, self.root)
+        return checkpoints.load_classifier(self.judged_by, self.root).to(self.device)
 
     def judge(self):
-        return checkpoints.load_judge(self.judged_by, self.root)
+        return checkpoints.load_judge(self.judged_by, self.root).to(self.device)
 
     @property
     def shape(self) -> dict[str, float]:
@@ -130,8 +135,32 @@ class Where:
     checkpoints: Path = checkpoints.ROOT  # where what ships is
     runs: Path = RUNS  # where what does not ship is
 
-    def place(self, data_root: Path | None = None) -> Place:
-        return Place(find_recipe(self.recipe), self.checkpoints, self.runs, data_root)
+    def place(self) -> Place:
+        return Place(find_recipe(self.recipe), self.checkpoints, self.runs)
+
+
+def find_device(name: str) -> torch.device:
+    """The device by that name; "auto" is a GPU if there is one. Raises ValueError where it is not there."""
+    number = int(os.environ.get("LOCAL_RANK", 0))  # torchrun gives each process a GPU of its own
+    cuda, mps = torch.cuda.device_count() > number, torch.backends.mps.is_available()
+    here = ["cuda"] * cuda + ["mps"] * mps + ["cpu"]
+    name = here[0] if name == "auto" else name
+    if name not in here:
+        raise ValueError(f"--device {name} is not on this machine; PyTorch finds: {', '.join(here)}.")
+    # On GPUs, cuDNN's LSTM would else score with fewer digits (TF32) than the policy samples with.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device(name, number) if name == "cuda" else torch.device(name)
+
+
+@dataclass(frozen=True)
+class Work(Where):
+    """The options of the commands that train and measure."""
+
+    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"  # auto: a GPU if there is one
+
+    def place(self) -> Place:
+        return replace(super().place(), data_root=self.data_root, device=find_device(self.device))
 
 
 def exit_code(work: Callable[[], None], again: str = "The same command starts anew.") -> int:

@@ -65,6 +65,11 @@ class Policy(nn.Module):
         if isinstance(tokenizer, nn.Module):  # then it travels with the policy, and is never trained with it
             tokenizer.requires_grad_(False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, hence where labels and tokens have to be."""
+        return next(self.parameters()).device
+
     def logits(self, labels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Teacher-forced logits at temperature 1: entry t has seen the label and the tokens before t.
 

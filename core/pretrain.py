@@ -49,7 +49,6 @@ def pretrain(
     for parameter in policy.label_inputs():
         parameter.requires_grad_(labels is not None)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    device = trained[0].device
     optimizer = torch.optim.AdamW(
         trained, lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
@@ -65,11 +64,11 @@ def pretrain(
             batch = images[picked]
             if step < config.augmented * config.steps:
                 batch = augment(batch, config.strength, generator)
-            tokens = policy.tokenizer.encode(prepare(batch).to(device))  # (B, T)
+            tokens = policy.tokenizer.encode(prepare(batch).to(policy.device))  # (B, T)
             known = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
-            nll = -gather(policy.log_probs(known.to(device), tokens), tokens).sum(1).mean()
+            nll = -gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1).mean()
             optimizer.zero_grad()
             nll.backward()
             norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
@@ -88,6 +87,6 @@ def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chun
     """(N,) negative log-likelihood of each picture given its label, in nats per image."""
     parts = []
     for some, known in zip(images.split(chunk), labels.split(chunk), strict=True):
-        tokens = policy.tokenizer.encode(some)
-        parts.append(-gather(policy.log_probs(known, tokens), tokens).sum(1))
+        tokens = policy.tokenizer.encode(some.to(policy.device))
+        parts.append(-gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1))
     return torch.cat(parts)

@@ -92,9 +92,9 @@ class Rewards:
             weights: see ``pay``.
         """
         self.classifier, self.reference = classifier, reference
-        device = next(reference.parameters()).device
-        labels = torch.arange(500, device=device) % LABELS
-        own = reference.sample(labels, generator=torch.Generator(device).manual_seed(0)).log_probs.sum(1)
+        labels = torch.arange(500, device=reference.device) % LABELS
+        generator = torch.Generator(reference.device).manual_seed(0)
+        own = reference.sample(labels, generator=generator).log_probs.sum(1)
         self.typical = own.mean().item(), own.std().item()
         self.pay(weights)
 

@@ -77,6 +77,7 @@ def train(
         judge: only watched, never optimised.
         generator: where all randomness comes from, on the policy's device.
     """
+    policy.train()  # for cuDNN, whose LSTM has no gradient otherwise; nothing here depends on it
     optimizer, schedule = make_optimizer(policy, config)
     average = WeightAverage(policy, config.average)
     labels = torch.tensor(config.digits, device=generator.device).repeat_interleave(config.group)  # (B,)

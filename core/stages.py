@@ -35,7 +35,7 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
     fit, generator, curve = prepare(place.recipe), torch.Generator().manual_seed(seed), []
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
         torch.manual_seed(seed + 1)
-        model = checkpoints.build(kind, shape)
+        model = checkpoints.build(kind, shape).to(place.device)
         for step in train_classifier(model, images[picked], labels[picked], fit, config, generator):
             curve.append(dataclasses.asdict(step))
             yield step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}"
@@ -53,14 +53,14 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     test_images, test_labels = load_mnist(False, place.data_root)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        tokenizer = checkpoints.build("tokenizer", shape)
+        tokenizer = checkpoints.build("tokenizer", shape).to(place.device)
     curve = []
     for record in train_tokenizer(tokenizer, images, config, torch.Generator().manual_seed(seed)):
         if record.step % 20 == 0:
             curve.append(rounded(record))
         note = f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
         yield record.step + 1, config.steps, note
-    test_images = fit(test_images)
+    test_images = fit(test_images).to(place.device)
     tokens = torch.cat([tokenizer.encode(part) for part in test_images.split(500)])
     drawn = torch.cat([tokenizer.decode(part) for part in tokens.split(500)])
     found = {
@@ -111,7 +111,7 @@ def rl_stage(
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}
     about["config"] = dataclasses.asdict(config)
-    generator, curve = torch.Generator().manual_seed(seed), []
+    generator, curve = torch.Generator(place.device).manual_seed(seed), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots else set()  # most happens early
     if snapshots:
         shutil.rmtree(place.snapshots(task, name), ignore_errors=True)

@@ -26,7 +26,7 @@ from core.algorithms import Algorithm
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig, check_ranges
 from core.evaluate import evaluate
 from core.files import reserved
-from core.place import Place, Where, exit_code
+from core.place import Place, Where, Work, exit_code
 from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
 from core.rewards import TERMS
@@ -35,10 +35,9 @@ STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
 
 
 @dataclass(frozen=True)
-class One(Where):
+class One(Work):
     """What a command for one stage knows."""
 
-    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     seed: int = 0  # of everything random
     out: Path | None = None  # write here instead
     ship: bool = False  # write into checkpoints
@@ -75,10 +74,9 @@ class RunOptions(One):
 
 
 @dataclass(frozen=True)
-class AllOptions(Where):
+class AllOptions(Work):
     """Everything from nothing, into checkpoints/, and the ladder."""
 
-    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
     resume: bool = False  # keep the stages whose weights are whole
 
@@ -192,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         what, options = parse(arguments)
-        place = options.place(options.data_root)
+        place = options.place()
         todo = plan(place, what, options)
         with ExitStack() as held:
             for _, folder, _ in todo:

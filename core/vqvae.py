@@ -75,7 +75,7 @@ class PatchTokenizer(nn.Module):
     @property
     def blank(self) -> torch.Tensor:
         """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
-        return self.encode(torch.zeros(1, 1, self.size, self.size))[0]
+        return self.encode(self.codebook.new_zeros(1, 1, self.size, self.size))[0]
 
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
         """(N, D) vectors to (N,) the nearest code of each."""
@@ -114,10 +114,10 @@ def train_tokenizer(
 
     Args:
         images: (N, 1, size, size) in [0, 1].
-        generator: picks batches and the places of restarted codes.
+        generator: picks batches and the places of restarted codes, on the CPU.
     """
     book = tokenizer.codebook
-    share = torch.full((len(book),), 1 / len(book))  # running share of patches that fall to each code
+    share = torch.full_like(book[:, 0], 1 / len(book))  # running share of patches that fall to each code
     total = torch.zeros_like(book)  # running sum of their vectors, as a mean over patches
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=config.lr, fused=True)
     started = time.perf_counter()
@@ -126,7 +126,7 @@ def train_tokenizer(
         rate = min(1.0, (step + 1) / 50, 2 * left)  # falls over the second half
         optimizer.param_groups[0]["lr"] = config.lr * rate
         picked = torch.randint(len(images), (config.batch,), generator=generator)
-        batch = augment(images[picked], config.strength, generator)
+        batch = augment(images[picked], config.strength, generator).to(book.device)
         vectors = tokenizer.encoder(batch * 2 - 1).permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, D)
         flat = vectors.detach().flatten(0, 1)
         with torch.no_grad():

@@ -36,12 +36,13 @@ def draw(
     policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int = SEED
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) exact KL to it in nats."""
-    generator, images, nats = torch.Generator().manual_seed(seed), [], []
-    for part in labels.split(250):
+    generator, images, nats = torch.Generator(policy.device).manual_seed(seed), [], []
+    for part in labels.to(policy.device).split(250):
         rollout = policy.sample(part, generator=generator)
-        images.append(policy.tokenizer.decode(rollout.tokens))
+        images.append(policy.tokenizer.decode(rollout.tokens).cpu())
         if reference is not None:
-            nats.append(exact_kl(rollout.distributions, reference.log_probs(part, rollout.tokens)).sum(1))
+            kl = exact_kl(rollout.distributions, reference.log_probs(part, rollout.tokens))
+            nats.append(kl.sum(1).cpu())
     return torch.cat(images), torch.cat(nats) if nats else None
 
 
@@ -54,7 +55,8 @@ class Yardstick:
         images, labels = load_mnist(False, place.data_root)
         drawn = torch.isin(labels, torch.tensor(digits))
         self.images, self.labels = self.fit(images[drawn]), labels[drawn]
-        self.classifier, self.judge = place.classifier(), place.judge()
+        # Policies draw on the place's device; what they drew is measured on the CPU.
+        self.classifier, self.judge = place.classifier().cpu(), place.judge().cpu()
         self.real = self.features(self.images)
         self.radii = neighbour_radii(self.real)
 
@@ -105,7 +107,7 @@ class Yardstick:
 
     def reconstructed(self) -> dict[str, float]:
         """Figures of the test digits, encoded and decoded again: what the tokenizer loses."""
-        tokenizer = self.place.policy("random").tokenizer
+        tokenizer = self.place.policy("random").cpu().tokenizer
         parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)
 
@@ -159,7 +161,7 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
     halfway = place.snapshots(task, "grpo") / f"step-{config.steps // 2}"
     if checkpoints.exists(halfway):
-        found["halfway"] = relative_variance(place, checkpoints.load_policy(halfway), reference, runs)
+        found["halfway"] = relative_variance(place, place.policy(halfway), reference, runs)
     return found
 
 
@@ -171,12 +173,13 @@ def relative_variance(
     None where BATCHES gradients do not tell their mean from zero.
     """
     rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
+    policy.train()  # as core.rl does
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     gradients: dict[str, list[torch.Tensor]] = {name: [] for name in runs}
     past: list[float] = []
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(place.device).manual_seed(0)
     config = next(iter(runs.values())).config
-    labels = torch.tensor(config.digits).repeat_interleave(config.group)
+    labels = torch.tensor(config.digits, device=place.device).repeat_interleave(config.group)
     for _ in range(BATCHES + 1):  # the first batch only gives the baseline its mean
         rollout = policy.sample(labels, config.temperature, generator)
         images = policy.tokenizer.decode(rollout.tokens)
