@@ -11,6 +11,7 @@ import torch
 
 from core.configs import check_ranges
 from core.objectives import clipped_surrogate, group_advantages
+from core.parallel import mean
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ class Reinforce(Algorithm):
     def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
         if not self.baseline:
             return rewards
-        mean = past[0] if past else rewards.mean().item()  # the first step has only itself to compare with
+        # The first step has only itself to compare with.
+        baseline = past[0] if past else mean(rewards.mean()).item()
         for reward in past[1:]:
-            mean = self.memory * mean + (1 - self.memory) * reward
-        return rewards - mean
+            baseline = self.memory * baseline + (1 - self.memory) * reward
+        return rewards - baseline
 
     def surrogate(self, log_ratio, advantages):
         # Its gradient is advantage times that of the log-probability: with one update, the ratio is 1.

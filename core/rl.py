@@ -24,6 +24,7 @@ from core.algorithms import Algorithm
 from core.classifiers import Classifier, predict
 from core.configs import RLConfig
 from core.objectives import entropy, exact_kl, k3, later, zero_variance
+from core.parallel import average_gradients, mean
 from core.policies import Policy, Rollout, gather
 from core.rewards import Rewards
 
@@ -90,7 +91,7 @@ def train(
             terms = rewards.terms(images, labels, rollout.tokens)
             reward = rewards.total(terms).view(len(config.digits), config.group)  # (L, G)
             advantages = algorithm.advantages(reward, past)  # (L, G)
-            past.append(reward.mean().item())
+            past.append(mean(reward.mean()).item())
 
             with torch.no_grad():  # (B, T, V)
                 reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
@@ -175,6 +176,7 @@ def descend(loss: torch.Tensor, policy: Policy, optimizer: torch.optim.Optimizer
     """One update; returns the gradient's norm before clipping. Raises FloatingPointError."""
     optimizer.zero_grad()
     loss.backward()
+    average_gradients(policy)  # of several processes, if there are
     norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"training diverged; lower lr (now {config.lr}).")

@@ -16,6 +16,7 @@ from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.configs import ClassifierConfig, PretrainConfig, TokenizerConfig
 from core.data import halves, load_mnist
+from core.parallel import pooled, rank, ranks, share
 from core.place import Place, prepare
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, Run
@@ -111,19 +112,22 @@ def rl_stage(
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}
     about["config"] = dataclasses.asdict(config)
-    generator, curve = torch.Generator(place.device).manual_seed(seed), []
-    wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots else set()  # most happens early
-    if snapshots:
+    # Each rank has random numbers of its own, and no other seed's.
+    generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
+    wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
+    if wanted:
         shutil.rmtree(place.snapshots(task, name), ignore_errors=True)
-    for record in train(policy, reference, rewards, place.judge(), run.algorithm, config, generator):
+    own, judge = share(config), place.judge()
+    for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
         curve.append(rounded(record))
         if record.step + 1 in wanted and record.step + 1 < config.steps:
             folder = place.snapshots(task, name) / f"step-{record.step + 1}"
             checkpoints.save(folder, policy, recipe.kind, shape, {**about, "samples": record.samples})
         note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
         yield record.step + 1, config.steps, note
-    about = {**about, "samples": record.samples, "seconds": round(record.seconds, 1)}
-    checkpoints.save(out, policy, recipe.kind, shape, about, curve)
+    about = {**about, "samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
+    if rank() == 0:
+        checkpoints.save(out, policy, recipe.kind, shape, about, curve)
 
 
 def rounded(record) -> dict:

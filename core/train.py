@@ -21,7 +21,7 @@ from typing import Any, Literal
 import tyro
 from tqdm import tqdm
 
-from core import figures, stages
+from core import figures, parallel, stages
 from core.algorithms import Algorithm
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig, check_ranges
 from core.evaluate import evaluate
@@ -182,6 +182,13 @@ def run_stage(title: str, stage: stages.Progress) -> None:
     tqdm.write(f"{title}: {note}")
 
 
+def help_out(todo: list[tuple[str, Path, stages.Progress]]) -> None:
+    """Take part in the stages as a rank that writes nothing and shows nothing."""
+    for _, _, stage in todo:
+        for _ in stage:
+            pass
+
+
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -191,8 +198,13 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> None:
         what, options = parse(arguments)
         place = options.place()
-        todo = plan(place, what, options)
-        with ExitStack() as held:
+        with parallel.joined(place.device), ExitStack() as held:
+            if parallel.ranks() > 1 and not isinstance(options, RunOptions):
+                raise ValueError(f"torchrun shares out the groups of a run; {what} takes a single process.")
+            with parallel.rank_0_first():
+                todo = plan(place, what, options)
+            if parallel.rank() > 0:
+                return help_out(todo)
             for _, folder, _ in todo:
                 held.enter_context(reserved(folder))
                 check_replaceable(folder)

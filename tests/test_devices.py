@@ -1,14 +1,22 @@
-"""On which device tensors are. None of it needs a GPU, or tries one."""
+"""On which device tensors are, and two processes that train as one. None of it needs a GPU, or tries one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from toys import make_policy
+from two_ranks import ALGORITHMS, CONFIG, setting, watch
 
-from core import evaluate
-from core.algorithms import GRPO, Reinforce
+from core import checkpoints, evaluate, parallel
 from core.classifiers import DigitClassifier, Judge
 from core.configs import RLConfig
-from core.place import find_device
+from core.mistakes import DrawnOtherwise
+from core.place import Place, find_device
+from core.recipes import find_recipe
 from core.rewards import TERMS, Rewards
 from core.rl import train
 from core.train import main
@@ -47,7 +55,7 @@ def test_rl_makes_every_tensor_where_the_policy_is(kind):
     labels, patches = torch.arange(20) % 10, PatchTokenizer(8, codes=16, dim=4, channels=4)
     with torch.device("meta"):
         rewards = Rewards(classifier, reference, dict.fromkeys(TERMS, 0.5))
-        for algorithm in (GRPO(), Reinforce(baseline=True)):
+        for algorithm in ALGORITHMS.values():
             records = list(train(policy, reference, rewards, judge, algorithm, config, generator))
             assert len(records) == 2 and records[1].tokens.device == policy.device
         images, nats = draw(policy, reference, labels)
@@ -55,3 +63,91 @@ def test_rl_makes_every_tensor_where_the_policy_is(kind):
         assert patches.blank.device == patches.codebook.device
         with pytest.raises(RuntimeError, match="meta"):
             policy.sample(torch.arange(3), generator=generator)
+
+
+def same(found, expected, name: str) -> None:
+    if isinstance(found, dict):
+        for key in expected:
+            same(found[key], expected[key], f"{name}: {key}")
+    elif isinstance(found, list):
+        for one, other in zip(found, expected, strict=True):
+            same(one, other, name)
+    else:
+        torch.testing.assert_close(
+            torch.as_tensor(found),
+            torch.as_tensor(expected),
+            rtol=1e-4,
+            atol=1e-6,
+            msg=lambda said: f"{name}: {said}",
+        )
+
+
+def launch(*words) -> str:
+    """Run a command in two processes, as the README says; returns what they print."""
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}", "GLOO_SOCKET_IFNAME": "lo"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, *words], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """By rank, what each of two processes sees of its training."""
+    folder = tmp_path_factory.mktemp("two")
+    launch(Path(__file__).with_name("two_ranks.py"), folder)
+    return [torch.load(folder / f"seen-{number}.pt") for number in range(2)]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_two_processes_take_the_steps_of_one_with_the_same_samples(two, name):
+    first, second = (seen[name] for seen in two)
+    drawn = iter([step["tokens"] for step in first])
+    policy, settings = setting(None, ALGORITHMS[name], CONFIG)
+    replayed = DrawnOtherwise(policy, lambda *_: next(drawn))
+    settings = (*settings[:-1], torch.Generator())
+    alone = watch(policy, train(replayed, *settings))
+    for step, (one, other, expected) in enumerate(zip(first, second, alone, strict=True)):
+        one, other = ({**seen, "seconds": expected["seconds"]} for seen in (one, other))
+        same(one, expected, f"rank 0, step {step}")
+        same(other, one, f"rank 1, step {step}")
+        mine, yours = one["tokens"].chunk(2)
+        assert not torch.equal(mine, yours), "each draws from random numbers of its own"
+    assert alone[0]["gradient_norm"] > CONFIG.clip, "or nobody sees whether it is limited before or after"
+    assert sum(one["samples"] for one in first) == 32 * (1 + 2 + 3 + 4)
+
+
+def test_two_processes_write_one_checkpoint_between_them(tmp_path):
+    place = Place(find_recipe("tiny-4x4"), tmp_path / "ship")
+    for name in ("classifier", "judge"):
+        shape = {"size": 4, "width": 4}
+        checkpoints.save(place.folder(name), checkpoints.build(name, shape), name, shape, {})
+    command = (
+        f"grpo --recipe tiny-4x4 --task scratch --digits 3 4 --steps 3 --group 4 --runs {tmp_path / 'runs'}"
+    )
+    said = launch("-m", "core.train", *command.split(), "--checkpoints", tmp_path / "ship")
+    assert checkpoints.exists(place.folder("random")), "rank 0 makes it before rank 1 looks for it"
+    written = tmp_path / "runs" / "tiny-4x4" / "scratch" / "grpo" / "seed-0"
+    config = checkpoints.read_config(written)
+    assert config["processes"] == 2 and config["config"]["digits"] == [3, 4] and config["samples"] == 24
+    curve = json.loads((written / "curve.json").read_text())
+    assert [point["samples"] for point in curve] == [8, 16, 24]
+    assert said.count("scratch/grpo is in ") == said.count("scratch/grpo: reward") == 1
+    assert list(written.parent.iterdir()) == [written]
+
+
+def test_what_cannot_be_shared_out_is_refused_in_a_sentence(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(parallel, "ranks", lambda: 3)
+    monkeypatch.setattr(parallel, "rank", lambda: 1)
+    with pytest.raises(ValueError, match="10 digits cannot be shared out evenly among 3 processes"):
+        parallel.share(RLConfig())
+    assert parallel.share(RLConfig(digits=(7, 1, 0, 2, 9, 4))).digits == (0, 2)
+    assert main(["classifier", "--recipe", "tiny-4x4"]) == 2
+    assert (
+        "torchrun shares out the groups of a run; classifier takes a single process"
+        in capsys.readouterr().err
+    )
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="several processes cannot share --device mps"):
+        parallel.joined(torch.device("mps")).__enter__()
