@@ -14,7 +14,8 @@ For reading in one evening, in this order; the first three lines are the lesson,
     metrics, bestofn, yardstick            what is measured, and how
     evaluate, report, figures              tables and pictures of it
     checkpoints, files, place              weights on disk, written whole or not at all
-    stages, train, parallel                what is trained in which order, the command line, several processes
+    stages, train                          what is trained in which order, and the command line
+    parallel, log                          several processes that train as one; curves in TensorBoard
     hub, cards                             checkpoints and the demo on the Hugging Face Hub
 """
 

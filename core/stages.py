@@ -1,6 +1,6 @@
 """The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved: each can be rerun.
 
-A stage is a generator of (done, total, note): the command line draws a progress bar from it.
+A stage is a generator of its progress: the command line draws a bar from it, and core.log curves.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torchvision.utils import make_grid
 
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
@@ -18,16 +21,31 @@ from core.configs import ClassifierConfig, PretrainConfig, TokenizerConfig
 from core.data import halves, load_mnist
 from core.parallel import pooled, rank, ranks, share
 from core.place import Place, prepare
+from core.policies import Policy
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, Run
 from core.rewards import Rewards
-from core.rl import train
+from core.rl import RLStep, train
 from core.vqvae import train_tokenizer
 
-Progress = Iterator[tuple[int, int, str]]
+SHEET_EVERY, SHEET_ROW = 10, 8  # steps; samples a label
 
 
-def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: int, out: Path) -> Progress:
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is."""
+
+    done: int
+    total: int
+    note: str
+    record: Any = None  # a step's, where there is one
+    sheet: torch.Tensor | None = None  # (H, W, 3) uint8, now and then: a step's samples, a row a label
+
+
+Stage = Iterator[Progress]
+
+
+def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: int, out: Path) -> Stage:
     """Train the classifier (kind "classifier") or the judge (kind "judge"), each on its own half of MNIST."""
     images, labels = load_mnist(True, place.data_root)
     test_images, test_labels = load_mnist(False, place.data_root)
@@ -39,14 +57,14 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
         model = checkpoints.build(kind, shape).to(place.device)
         for step in train_classifier(model, images[picked], labels[picked], fit, config, generator):
             curve.append(dataclasses.asdict(step))
-            yield step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}"
+            yield Progress(step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}", step)
     right = accuracy(model, fit(test_images), test_labels)
     about = {"recipe": place.recipe.name, "seed": seed, "config": dataclasses.asdict(config)}
     checkpoints.save(out, model, kind, shape, {**about, "test_accuracy": right}, curve)
-    yield config.epochs, config.epochs, f"test accuracy {right:.2%}"
+    yield Progress(config.epochs, config.epochs, f"test accuracy {right:.2%}")
 
 
-def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Progress:
+def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Stage:
     """Train the patch tokenizer; the judge, trained before it, says how well digits survive it."""
     fit, judge = prepare(place.recipe), place.judge()
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
@@ -60,7 +78,7 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
         if record.step % 20 == 0:
             curve.append(rounded(record))
         note = f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
-        yield record.step + 1, config.steps, note
+        yield Progress(record.step + 1, config.steps, note, record)
     test_images = fit(test_images).to(place.device)
     tokens = torch.cat([tokenizer.encode(part) for part in test_images.split(500)])
     drawn = torch.cat([tokenizer.decode(part) for part in tokens.split(500)])
@@ -72,16 +90,16 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     about = {"recipe": place.recipe.name, "seed": seed, **found, "config": dataclasses.asdict(config)}
     checkpoints.save(out, tokenizer, "tokenizer", shape, about, curve)
     note = "test MSE {test_mse:.4f}, {codes_in_use} codes in use, judge reads {judge_accuracy:.2%}"
-    yield config.steps, config.steps, note.format(**found)
+    yield Progress(config.steps, config.steps, note.format(**found))
 
 
-def random_stage(place: Place) -> Progress:
+def random_stage(place: Place) -> Stage:
     """Save the untrained policy."""
     place.save_random()
-    yield 1, 1, "saved"
+    yield Progress(1, 1, "saved")
 
 
-def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, out: Path) -> Progress:
+def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, out: Path) -> Stage:
     """Pretrain the untrained policy: start is "unlabelled" or "labelled"."""
     images, labels = load_mnist(True, place.data_root)
     test_images, test_labels = load_mnist(False, place.data_root)
@@ -90,16 +108,16 @@ def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, 
     for record in pretrain(policy, images, known, fit, config, torch.Generator().manual_seed(seed)):
         if record.step % 20 == 0:
             curve.append(rounded(record))
-        yield record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image"
+        yield Progress(record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image", record)
     nll = heldout_nll(policy, fit(test_images), test_labels).mean().item()
     about = {"recipe": place.recipe.name, "seed": seed, "test_nll": nll, "config": dataclasses.asdict(config)}
     checkpoints.save(out, policy, place.recipe.kind, place.shape, about, curve)
-    yield config.steps, config.steps, f"test NLL {nll:.2f} nats per image"
+    yield Progress(config.steps, config.steps, f"test NLL {nll:.2f} nats per image")
 
 
 def rl_stage(
     place: Place, task: str, name: str, run: Run, seed: int, out: Path, snapshots: bool = False
-) -> Progress:
+) -> Stage:
     """Train a task's start by one of its runs. Needs no MNIST: rewards are all it learns from.
 
     Args:
@@ -124,10 +142,21 @@ def rl_stage(
             folder = place.snapshots(task, name) / f"step-{record.step + 1}"
             checkpoints.save(folder, policy, recipe.kind, shape, {**about, "samples": record.samples})
         note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
-        yield record.step + 1, config.steps, note
+        sheet = draw_sheet(policy, record) if record.step % SHEET_EVERY == 0 else None
+        yield Progress(record.step + 1, config.steps, note, record, sheet)
     about = {**about, "samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
     if rank() == 0:
         checkpoints.save(out, policy, recipe.kind, shape, about, curve)
+
+
+def draw_sheet(policy: Policy, record: RLStep) -> torch.Tensor:
+    """(H, W, 3) uint8: a few of a step's samples, a row a label."""
+    tokens = record.tokens.unflatten(0, record.rewards.shape)[:, :SHEET_ROW]  # (L, 8, T)
+    images = policy.tokenizer.decode(tokens.flatten(0, 1).to(policy.device))
+    zoom = max(1, 56 // images.shape[-1])
+    images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    sheet = make_grid(images, nrow=tokens.shape[1], pad_value=0.5)
+    return (255 * sheet).byte().cpu().permute(1, 2, 0).contiguous()
 
 
 def rounded(record) -> dict:
@@ -142,22 +171,22 @@ def rounded(record) -> dict:
     return plain
 
 
-def unless_whole(folder: Path, kind: str, recipe: str, stage: Progress) -> Progress:
+def unless_whole(folder: Path, kind: str, recipe: str, stage: Stage) -> Stage:
     """A stage that has nothing to do where a checkpoint of that kind and recipe is whole already."""
     try:
         checkpoints.load(folder, (kind,))
         checkpoints.check_recipe(folder, recipe)
-        stage = iter([(1, 1, "kept")])
+        stage = iter([Progress(1, 1, "kept")])
     except checkpoints.CheckpointError:
         pass  # missing, damaged, or another one's: trained anew
     yield from stage
 
 
-def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path, Progress]]:
+def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path, Stage]]:
     """(title, folder, stage) of all that a recipe needs, in order; with ``resume``, what is whole is kept."""
     recipe, work = place.recipe, []
 
-    def add(title: str, folder: Path, stage: Progress, kind: str = recipe.kind) -> None:
+    def add(title: str, folder: Path, stage: Stage, kind: str = recipe.kind) -> None:
         stage = unless_whole(folder, kind, recipe.name, stage) if resume else stage
         work.append((title, folder, stage))
 

@@ -15,6 +15,7 @@ import math
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from core.algorithms import Algorithm
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig, check_ranges
 from core.evaluate import evaluate
 from core.files import reserved
+from core.log import find, logged
 from core.place import Place, Where, Work, exit_code
 from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
@@ -35,7 +37,15 @@ STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
 
 
 @dataclass(frozen=True)
-class One(Work):
+class Training(Work):
+    """What every command that trains knows."""
+
+    log: Literal["tensorboard", "trackio"] | None = None
+    """curves and samples there as well, of the package that is named; TensorBoard's are in runs/log"""
+
+
+@dataclass(frozen=True)
+class One(Training):
     """What a command for one stage knows."""
 
     seed: int = 0  # of everything random
@@ -74,7 +84,7 @@ class RunOptions(One):
 
 
 @dataclass(frozen=True)
-class AllOptions(Work):
+class AllOptions(Training):
     """Everything from nothing, into checkpoints/, and the ladder."""
 
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
@@ -146,7 +156,7 @@ def check_replaceable(folder: Path) -> None:
         raise ValueError(f"cannot write to {folder}: {strange} is there, which is no part of a checkpoint.")
 
 
-def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.Progress]]:
+def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.Stage]]:
     """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
     if what == "all":
         return stages.every_stage(place, options.seeds, options.resume)
@@ -172,17 +182,17 @@ def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.
     return [(name, folder, stage)]
 
 
-def run_stage(title: str, stage: stages.Progress) -> None:
+def run_stage(title: str, stage: stages.Stage) -> None:
     """Exhaust a stage under a progress bar."""
     with tqdm(desc=title, dynamic_ncols=True, mininterval=1.0) as bar:
-        for done, total, note in stage:
-            bar.total = total
-            bar.set_postfix_str(note, refresh=False)
-            bar.update(done - bar.n)
-    tqdm.write(f"{title}: {note}")
+        for progress in stage:
+            bar.total = progress.total
+            bar.set_postfix_str(progress.note, refresh=False)
+            bar.update(progress.done - bar.n)
+    tqdm.write(f"{title}: {progress.note}")
 
 
-def help_out(todo: list[tuple[str, Path, stages.Progress]]) -> None:
+def help_out(todo: list[tuple[str, Path, stages.Stage]]) -> None:
     """Take part in the stages as a rank that writes nothing and shows nothing."""
     for _, _, stage in todo:
         for _ in stage:
@@ -198,6 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> None:
         what, options = parse(arguments)
         place = options.place()
+        if options.log:
+            find(options.log)  # before time is spent
         with parallel.joined(place.device), ExitStack() as held:
             if parallel.ranks() > 1 and not isinstance(options, RunOptions):
                 raise ValueError(f"torchrun shares out the groups of a run; {what} takes a single process.")
@@ -209,6 +221,9 @@ def main(arguments: list[str] | None = None) -> int:
                 held.enter_context(reserved(folder))
                 check_replaceable(folder)
             for title, folder, stage in todo:
+                if options.log:
+                    name = f"{title}/{datetime.now():%Y-%m-%d-%H%M%S}"
+                    stage = logged(stage, options.log, place.runs / "log" / place.recipe.name, name)
                 run_stage(title, stage)
                 if isinstance(options, RunOptions):
                     figures.beside_checkpoint(place, folder)

@@ -1,0 +1,82 @@
+"""Curves of a training in TensorBoard or trackio: ``--log tensorboard`` or ``--log trackio``.
+
+Off unless it is asked for, and neither package is a requirement. Every number of every record is kept under
+its name and, of a run, now and then a sheet of samples.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import torch
+
+from core.stages import Stage, rounded
+
+
+def find(name: str):
+    """A package that is not a requirement. Raises ValueError, with the command that installs it."""
+    try:
+        return importlib.import_module({"tensorboard": "torch.utils.tensorboard"}.get(name, name))
+    except ImportError:
+        raise ValueError(f"--log {name} needs a package that is missing: pip install {name}") from None
+
+
+class TensorBoard:
+    """Files in folder/title, which ``tensorboard --logdir FOLDER`` shows."""
+
+    def __init__(self, folder: Path, title: str):
+        self.writer = find("tensorboard").SummaryWriter(folder / title)
+
+    def write(self, step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
+        """``sheet``: (H, W, 3) uint8, as below."""
+        for name, number in numbers.items():
+            self.writer.add_scalar(name, number, step)
+        if sheet is not None:
+            self.writer.add_image("sheet", sheet, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Trackio:
+    """A run of trackio's project by the folder's name, which ``trackio show`` shows."""
+
+    def __init__(self, folder: Path, title: str):
+        self.trackio = find("trackio")
+        self.trackio.init(project=folder.name, name=title)
+
+    def write(self, step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
+        pictures = {} if sheet is None else {"sheet": self.trackio.Image(sheet.numpy())}
+        self.trackio.log({**numbers, **pictures}, step=step)
+
+    def close(self) -> None:
+        self.trackio.finish()
+
+
+LOGS = {"tensorboard": TensorBoard, "trackio": Trackio}
+
+
+def logged(stage: Stage, kind: str, folder: Path, title: str) -> Stage:
+    """The same stage; what it records goes into a log as well, which its first record opens."""
+    log = None
+    try:
+        for progress in stage:
+            if progress.record is not None:
+                log = log or LOGS[kind](folder, title)
+                log.write(progress.done, flat(rounded(progress.record)), progress.sheet)
+            yield progress
+    finally:
+        if log is not None:
+            log.close()
+
+
+def flat(record: dict) -> dict[str, float]:
+    """The numbers of a record but its step: of each dict in it, those under "field/key"."""
+    numbers = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            numbers |= {f"{name}/{key}": part for key, part in value.items()}
+        elif name != "step":  # the axis that the others are drawn on
+            numbers[name] = value
+    return numbers
