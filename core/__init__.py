@@ -11,7 +11,7 @@ For reading in one evening, in this order; the first three lines are the lesson,
     data, pretrain                         where a policy comes from before RL
     configs, recipes                       every hyperparameter, and every run
     mistakes                               seven ways to get it wrong
-    metrics, bestofn, yardstick            what is measured, and how
+    metrics, yardstick                     what is measured, and how
     evaluate, report, figures              tables and pictures of it
     checkpoints, files, place              weights on disk, written whole or not at all
     stages, train                          what is trained in which order, and the command line

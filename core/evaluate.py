@@ -25,9 +25,9 @@ import tyro
 from tqdm import tqdm
 
 from core import checkpoints
-from core.bestofn import best_of_n_kl, best_of_n_success
 from core.classifiers import predict
 from core.files import reserved, write_json
+from core.metrics import best_of_n_kl, best_of_n_success
 from core.mistakes import MISTAKES, as_used, learner, start_of
 from core.place import Place, Work, exit_code
 from core.policies import Policy

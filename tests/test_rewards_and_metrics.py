@@ -10,8 +10,17 @@ from toys import Brightness, make_policy
 
 import core.rewards
 import core.train
-from core.bestofn import best_of_n_kl, best_of_n_success, rank_chances
-from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
+from core.metrics import (
+    best_of_n_kl,
+    best_of_n_success,
+    density_coverage,
+    frechet,
+    ink_fraction,
+    interval,
+    neighbour_radii,
+    pixel_entropy,
+    rank_chances,
+)
 from core.rewards import INK, TERMS, Rewards, largest_stroke
 from demo import engine as engines
 from demo import ui
