@@ -12,11 +12,11 @@ For reading in one evening, in this order; the first three lines are the lesson,
     configs, recipes                       every hyperparameter, and every run
     mistakes                               seven ways to get it wrong
     metrics, yardstick                     what is measured, and how
-    evaluate, report, figures              tables and pictures of it
+    evaluate, report, figures              the ladder, metrics.json, and pictures of it
     checkpoints, files, place              weights on disk, written whole or not at all
     stages, train                          what is trained in which order, and the command line
     parallel, log                          several processes that train as one; curves in TensorBoard
-    hub, cards                             checkpoints and the demo on the Hugging Face Hub
+    hub                                    checkpoints from the Hugging Face Hub
 """
 
 from core.checkpoints import CheckpointError, load_classifier, load_judge, load_policy

@@ -2,7 +2,7 @@
 
     python -m core.evaluate --recipe NAME
 
-draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the tables and writes
+draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the ladder and writes
 metrics.json. Seeds above 0 are looked for in runs/. What was measured before of weights that are not here,
 or with --resume of weights that have not changed, is kept.
 
@@ -32,7 +32,7 @@ from core.mistakes import MISTAKES, as_used, learner, start_of
 from core.place import Place, Work, exit_code
 from core.policies import Policy
 from core.recipes import STARTS, Run, find_recipe
-from core.report import Report, fingerprint, means, text
+from core.report import Report, fingerprint, means, read_metrics, text
 from core.rewards import Rewards
 from core.rl import train
 from core.yardstick import Yardstick, draw, gradient_variance, samples_to_success
@@ -84,21 +84,17 @@ class Evaluation:
             if checkpoints.exists(place.folder(STARTS[task])):
                 self.task(task)
         report.write(done=True)
-        return json.loads(report.path.read_text(encoding="utf-8"))
+        return read_metrics(place)
 
     def task(self, task: str) -> None:
         """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
         place, yardstick, report, labels = self.place, self.yardstick, self.report, self.labels
         runs, start = place.recipe.tasks[task], place.start(task)
         weights, title = fingerprint(place.folder(STARTS[task])), f"{task}: start ({STARTS[task]})"
-
-        @functools.cache
-        def pool() -> torch.Tensor:
-            """The start's samples, drawn once for its row and for best-of-N."""
-            return draw(start, None, labels)[0]
+        images, _ = draw(start, None, labels)  # for its row and for best-of-N
 
         def plain() -> dict[str, float]:
-            return {**yardstick.pictures(pool(), labels), "kl": 0.0, "nll": yardstick.nll(start)}
+            return {**yardstick.pictures(images, labels), "kl": 0.0, "nll": yardstick.nll(start)}
 
         report.measure(title, weights, plain)
         for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
@@ -110,13 +106,13 @@ class Evaluation:
         grpo = f"{task}: grpo"
         if STARTS[task] == "random" or grpo not in report.rows:
             return
-        beliefs, reads = predict(yardstick.classifier, pool()), predict(yardstick.judge, pool()).argmax(1)
+        beliefs, reads = predict(yardstick.classifier, images), predict(yardstick.judge, images).argmax(1)
         best_of_n = functools.partial(best_of_n_row, beliefs, reads, labels, start.ignores_labels())
         equal = best_of_n(report.mean(grpo, "kl"))
         report.add(f"{task}: best-of-N at the KL of grpo", "", {"0": equal})
         line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
         known = report.known(grpo, fingerprint(place.folder(f"{task}/grpo")))
-        variance = report.before["runs"].get(task, {}).get("variance", {}) if known else {}
+        variance = report.runs_before.get(task, {}).get("variance", {}) if known else {}
         if not (self.resume and "halfway" in variance):
             variance = {**variance, **gradient_variance(place, task)}
         report.runs[task] |= {"best-of-N": line, "variance": variance}
@@ -128,7 +124,7 @@ class Evaluation:
         weights, digits = fingerprint(folder), checkpoints.read_config(folder)["config"]["digits"]
         labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
         seeds = dict(report.known(row, weights))
-        before = report.before["runs"].get(task, {}).get(name, {}) if seeds else {}
+        before = report.runs_before.get(task, {}).get(name, {}) if seeds else {}
         curves = dict(before.get("curves", {}))
         for seed, path in place.seeds(task, name).items():
             mark = fingerprint(path)
@@ -174,10 +170,8 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
     drawn at temperature 1, see ``as_used``.
     """
     path, known = place.folder("metrics.json"), {}
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; python -m core.evaluate --recipe {place.recipe.name} makes it.")
     with reserved(path):
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = read_metrics(place)
         before = metrics.get("mistakes", {})
         metrics["mistakes"] = {name: before[name] for name in MISTAKES if name in before}
         for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):

@@ -1,6 +1,6 @@
-"""metrics.json: what was measured of a recipe, and the tables that are printed from it.
+"""metrics.json: what was measured of a recipe, and the ladder that is printed of it.
 
-``python -m core.report`` writes them into docs/results.md and the model card.
+``python -m docs.results`` writes the other tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from core import checkpoints
+from core.checkpoints import CheckpointError
+from core.files import write_json
 from core.metrics import interval
 from core.place import Place
 from core.yardstick import SEED
@@ -29,15 +30,6 @@ COLUMNS = {  # name: (heading, format)
 }
 
 
-ABOUT = """\
-Written by `python -m core.report` from the `metrics.json` of each recipe, which `python -m core.evaluate`
-writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
-from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
-coverage use the judge's features: read them beside "real against real". The variance is that of one
-step's gradient estimate over the squared norm of its mean, from the same policy for all runs. "-" stands
-where too few batches tell that mean from zero, and where the start already is above that success."""
-
-
 class Report:
     """metrics.json: what was measured before, and what is measured now."""
 
@@ -48,23 +40,20 @@ class Report:
         self.about |= {"temperature": 1.0, "judge": judge}
         self.rows: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
-        self.before: dict = {"rows": [], "runs": {}}
-        self.mistakes: dict = {}  # core.evaluate --mistakes measures them; here they are kept
-        if self.path.is_file():
-            try:
-                found = json.loads(self.path.read_text(encoding="utf-8"))
-            except ValueError:  # damaged: measure all of it again
-                found = {}
-            self.mistakes = {"mistakes": found["mistakes"]} if "mistakes" in found else {}
-            if self.about.items() <= found.items():
-                self.before = found
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # none yet, or damaged: measure all of it
+            found = {}
+        same = self.about.items() <= found.items()
+        self.rows_before = {row["name"]: row for row in found["rows"]} if same else {}
+        self.runs_before = found["runs"] if same else {}
+        # core.evaluate --mistakes measures them; here they are kept.
+        self.mistakes = {"mistakes": found["mistakes"]} if "mistakes" in found else {}
 
     def known(self, row: str, weights: str) -> dict[str, dict]:
         """What was measured before of each seed of a row whose seed 0 has these weights."""
-        for found in self.before["rows"]:
-            if found["name"] == row and found["weights"] == weights:
-                return found["seeds"]
-        return {}
+        found = self.rows_before.get(row, {})
+        return found["seeds"] if found.get("weights") == weights else {}
 
     def measure(self, row: str, weights: str, values: Callable[[], dict[str, float]]) -> None:
         """A row without seeds; ``values`` is called only if they are not known."""
@@ -80,12 +69,19 @@ class Report:
 
     def write(self, done: bool = False) -> None:
         """Until all is ``done``, what was measured before stands in for what has not been measured yet."""
-        rows, runs = self.rows, self.runs
-        if not done:
-            rows = {row["name"]: row for row in self.before["rows"]} | rows
-            runs = self.before["runs"] | runs
+        rows = self.rows if done else self.rows_before | self.rows
+        runs = self.runs if done else self.runs_before | self.runs
         content = {**self.about, "rows": list(rows.values()), "runs": runs, **self.mistakes}
-        checkpoints.write_json(self.path, content, indent=1)
+        write_json(self.path, content, indent=1)
+
+
+def read_metrics(place: Place) -> dict:
+    """A recipe's metrics.json. Raises CheckpointError that names the command where there is none."""
+    path = place.folder("metrics.json")
+    if not path.is_file():
+        command = f"python -m core.evaluate --recipe {place.recipe.name}"
+        raise CheckpointError(f"{path} is missing; to make it: {command}")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def means(seeds: Collection[dict]) -> dict[str, dict]:
@@ -112,94 +108,28 @@ def cell(value: dict | None, style: str) -> str:
     return format(value["mean"], style) + spread
 
 
-def samples_cell(found: dict) -> str:
-    """Samples that a run needed, and how many of its seeds got there; "-" where its start is above that."""
-    if found.get("above"):
-        return "-"
-    if not found["reached"]:
-        return "never"
-    missing = "" if found["reached"] == found["seeds"] else f" ({found['reached']} of {found['seeds']} seeds)"
-    return cell(found, ",.0f") + missing
-
-
 def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def ladder(report: dict) -> str:
-    """Every row with all its figures."""
+def ladder(rows: list[dict]) -> str:
+    """Rows of metrics.json with all their figures, as a table in Markdown."""
     header = ["policy", "seeds", *(heading for heading, _ in COLUMNS.values())]
-    rows = []
-    for row in report["rows"]:
+    lines = []
+    for row in rows:
         values = [cell(row["values"].get(name), style) for name, (_, style) in COLUMNS.items()]
-        rows.append([row["name"], str(len(row["seeds"])), *values])
-    return markdown(header, rows)
-
-
-def staircase(report: dict, task: str) -> str:
-    """What each run of a task came to, in the figures that tell them apart."""
-    figures = {"success": ".2%", "kl": ".2f", "coverage": ".3f", "frechet": ".1f"}
-    header = ["run", "what it is", "seeds", "judge success", "KL", "coverage", "Frechet", "samples to 90 %"]
-    ladder_rows = {row["name"]: row for row in report["rows"]}
-    rows = []
-    for name, run in report["runs"][task].items():
-        row = ladder_rows.get(f"{task}: {name}")
-        if row:
-            values = [cell(row["values"].get(figure), style) for figure, style in figures.items()]
-            needed = samples_cell(run["samples"]["0.9"])
-            rows.append([f"`{name}`", run["says"], str(len(row["seeds"])), *values, needed])
-    return markdown(header, rows)
-
-
-def efficiency(report: dict, task: str) -> str:
-    """Samples until the judge reads a share as asked, and how much one step's gradient scatters."""
-    runs = report["runs"][task]
-    header = ["run", "50 %", "75 %", "90 %", "95 %", "variance at the start", "variance half way"]
-    rows = []
-    for name, run in runs.items():
-        if "curves" in run:
-            scatter = [runs.get("variance", {}).get(point, {}).get(name) for point in ("start", "halfway")]
-            needed = [samples_cell(found) for found in run["samples"].values()]
-            rows.append([name, *needed, *("-" if value is None else f"{value:.1f}" for value in scatter)])
-    return markdown(header, rows)
-
-
-def mistakes(report: dict) -> str:
-    """Each mistake of core.mistakes above the same done right."""
-    figures = {"reward": ".3f", "success": ".1%", "kl": ".2f", "coverage": ".3f"}
-    header = ["mistake", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
-    rows = []
-    for name, found in report["mistakes"].items():
-        for run in ("mistake", "right"):
-            values = [cell(found[run].get(figure), style) for figure, style in figures.items()]
-            rows.append([f"`{name}`", run, str(found["seeds"]), *values])
-    return markdown(header, rows)
+        lines.append([row["name"], str(len(row["seeds"])), *values])
+    return markdown(header, lines)
 
 
 def text(report: dict) -> str:
-    """All tables of a recipe, in Markdown."""
-    parts = [f"## {report['recipe']}: {report['samples']:,} samples a row, temperature 1"]
-    parts.append(ladder(report))
-    for task in report["runs"]:
-        parts += [f"### {task}, step by step", staircase(report, task)]
-        parts += [f"### {task}: samples until the judge reads that share as asked", efficiency(report, task)]
-    if "mistakes" in report:
-        parts += ["### Mistakes, one digit each, beside the same done right", mistakes(report)]
-    return "\n\n".join(parts)
-
-
-def main() -> None:
-    """Write docs/results.md and checkpoints/README.md, the model card, from every metrics.json that ships."""
-    from core import cards  # late: it reads this module's tables
-
-    parts = ["# Results", ABOUT]
-    for path in sorted(checkpoints.ROOT.glob("*/metrics.json")):
-        parts.append(text(json.loads(path.read_text(encoding="utf-8"))))
-    path = checkpoints.ROOT.parent / "docs" / "results.md"
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    (checkpoints.ROOT / "README.md").write_text(cards.model(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    """What a terminal shows of a metrics.json: the ladder, and mistakes beside the same done right."""
+    rows = list(report["rows"])
+    for name, found in report.get("mistakes", {}).items():
+        for run in ("mistake", "right"):
+            seeds = range(found["seeds"])
+            rows.append({"name": f"{name}: {run}", "seeds": seeds, "values": found[run]})
+    title = f"{report['recipe']}: {report['samples']:,} samples a row, temperature 1"
+    return f"{title}\n\n{ladder(rows)}\n\nFurther tables of what ships: python -m docs.results"

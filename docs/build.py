@@ -24,6 +24,7 @@ from core import checkpoints, load_classifier, report
 from core.classifiers import predict
 from core.objectives import group_advantages
 from core.recipes import RECIPES
+from docs import hub, results
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -99,7 +100,7 @@ def needed(task: str, run: str, level: str = "0.9", recipe: str = "pixels-8x8") 
     found = metrics(recipe)["runs"][task][run]["samples"][level]
     mean = math.inf if found["mean"] is None else found["mean"]
     margin = found["interval"] or (MARGIN * mean if found["reached"] else 0.0)
-    return Figure(mean, margin, report.samples_cell(found))
+    return Figure(mean, margin, results.samples_cell(found))
 
 
 def variance(task: str, point: str, run: str, recipe: str = "pixels-8x8") -> Figure | None:
@@ -230,7 +231,8 @@ def print_(name: str, folder: Path) -> None:
 
 
 def main() -> None:
-    report.main()
+    results.main()
+    (checkpoints.ROOT / "README.md").write_text(hub.model_card(), encoding="utf-8")
     for name, path in DOCUMENTS.items():
         path.write_text(markdown(name), encoding="utf-8")
         print(path.relative_to(ROOT))

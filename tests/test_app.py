@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import checkpoints, load_judge, load_policy, report
+from core import checkpoints, load_judge, load_policy
 from core.configs import RLConfig
 from core.recipes import RECIPES
+from core.report import fingerprint
 from demo.engine import Engine
+from docs.results import text
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -96,7 +98,7 @@ def test_the_tables_of_results_are_those_that_were_measured():
     assert "pixels-8x8" in MEASURED
     results = (REPO / "docs" / "results.md").read_text(encoding="utf-8")
     for recipe in MEASURED:
-        assert report.text(measured(recipe)) in results
+        assert text(measured(recipe)) in results
 
 
 @pytest.mark.parametrize("recipe", MEASURED)
@@ -109,7 +111,7 @@ def test_checkpoints_and_metrics_belong_together(recipe):
             if not checkpoints.exists(folder):
                 continue
             about = checkpoints.read_config(folder)
-            assert rows[f"{task}: {name}"]["weights"] == report.fingerprint(folder)
+            assert rows[f"{task}: {name}"]["weights"] == fingerprint(folder)
             assert RLConfig(**{**about["config"], "digits": tuple(about["config"]["digits"])}) == run.config
             settings = {name: value for name, value in about["algorithm"].items() if name != "name"}
             assert (

@@ -17,8 +17,9 @@ from hub_stand_in import TOKEN, Hub, Repository
 from huggingface_hub import constants
 from packaging.requirements import Requirement
 
-from core import CheckpointError, cards, checkpoints, hub, load_classifier, load_judge, load_policy
+from core import CheckpointError, checkpoints, load_classifier, load_judge, load_policy
 from demo.engine import Engine
+from docs import hub
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -186,7 +187,7 @@ def test_a_name_that_can_only_be_local_is_never_asked_of_the_network(
 
 def test_the_model_card_holds_what_was_measured():
     card = (checkpoints.ROOT / "README.md").read_text(encoding="utf-8")
-    assert card == cards.model()  # python -m core.report
+    assert card == hub.model_card()  # python -m docs.build
     labels = head(card.encode())
     assert labels["license"] == "mit" and labels["library_name"] and labels["datasets"] == ["ylecun/mnist"]
     shown = {}
@@ -204,7 +205,7 @@ def test_the_model_card_holds_what_was_measured():
 def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
     """Uploaded by the command line, copied to an empty folder that is read-only, started as a Space."""
     settings = {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
-    command = [sys.executable, "-m", "core.hub", "space", "--repo", "alice/demo"]
+    command = [sys.executable, "-m", "docs.hub", "space", "--repo", "alice/demo"]
     done = subprocess.run(command, cwd=REPO, env=os.environ | settings, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == f"{server.url}/spaces/alice/demo", done.stderr
 

@@ -19,12 +19,13 @@ from core.mistakes import Mistake
 from core.place import Place
 from core.pretrain import pretrain
 from core.recipes import RECIPES, STARTS, Run, find_recipe
-from core.report import ladder, samples_cell, text
+from core.report import ladder, text
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
 from core.train import main
 from core.yardstick import samples_to_success, squared_norms
+from docs.results import samples_cell
 
 
 def bars(train: bool, root=None):
@@ -145,7 +146,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert evaluate.evaluate(place, samples=300, resume=True) == found
     monkeypatch.setattr(evaluate, "learn", lambda *_: pytest.fail("it was measured before"))
     assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
-    assert "| `scaled` | mistake | 2 |" in text(found)
+    assert "| scaled: mistake | 2 |" in text(found)
 
 
 def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path):
@@ -335,7 +336,7 @@ def test_the_squared_norm_of_an_expectation_is_told_from_that_of_one_estimate():
 def test_the_table_shows_a_mean_with_its_interval():
     value = {"success": {"mean": 0.5, "interval": 0.01}}
     assert "| steer: grpo | 2 | - | 50.00% ± 1.00% |" in ladder(
-        {"rows": [{"name": "steer: grpo", "seeds": [1, 2], "values": value}]}
+        [{"name": "steer: grpo", "seeds": [1, 2], "values": value}]
     )
 
 

@@ -1,0 +1,96 @@
+"""docs/results.md: every table of what was measured, from the metrics.json of each recipe.
+
+    python -m docs.results
+
+``python -m core.evaluate`` measures, and prints the ladder alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from core import checkpoints
+from core.report import COLUMNS, cell, ladder, markdown
+
+DOCS = Path(__file__).resolve().parent
+ABOUT = """\
+Written by `python -m docs.results` from the `metrics.json` of each recipe, which `python -m core.evaluate`
+writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
+from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
+coverage use the judge's features: read them beside "real against real". The variance is that of one
+step's gradient estimate over the squared norm of its mean, from the same policy for all runs. "-" stands
+where too few batches tell that mean from zero, and where the start already is above that success."""
+
+
+def samples_cell(found: dict) -> str:
+    """Samples that a run needed, and how many of its seeds got there; "-" where its start is above that."""
+    if found.get("above"):
+        return "-"
+    if not found["reached"]:
+        return "never"
+    missing = "" if found["reached"] == found["seeds"] else f" ({found['reached']} of {found['seeds']} seeds)"
+    return cell(found, ",.0f") + missing
+
+
+def staircase(report: dict, task: str) -> str:
+    """What each run of a task came to, in the figures that tell them apart."""
+    figures = {"success": ".2%", "kl": ".2f", "coverage": ".3f", "frechet": ".1f"}
+    header = ["run", "what it is", "seeds", "judge success", "KL", "coverage", "Frechet", "samples to 90 %"]
+    ladder_rows = {row["name"]: row for row in report["rows"]}
+    rows = []
+    for name, run in report["runs"][task].items():
+        row = ladder_rows.get(f"{task}: {name}")
+        if row:
+            values = [cell(row["values"].get(figure), style) for figure, style in figures.items()]
+            needed = samples_cell(run["samples"]["0.9"])
+            rows.append([f"`{name}`", run["says"], str(len(row["seeds"])), *values, needed])
+    return markdown(header, rows)
+
+
+def efficiency(report: dict, task: str) -> str:
+    """Samples until the judge reads a share as asked, and how much one step's gradient scatters."""
+    runs = report["runs"][task]
+    header = ["run", "50 %", "75 %", "90 %", "95 %", "variance at the start", "variance half way"]
+    rows = []
+    for name, run in runs.items():
+        if "curves" in run:
+            scatter = [runs.get("variance", {}).get(point, {}).get(name) for point in ("start", "halfway")]
+            needed = [samples_cell(found) for found in run["samples"].values()]
+            rows.append([name, *needed, *("-" if value is None else f"{value:.1f}" for value in scatter)])
+    return markdown(header, rows)
+
+
+def mistakes(report: dict) -> str:
+    """Each mistake of core.mistakes above the same done right."""
+    figures = {"reward": ".3f", "success": ".1%", "kl": ".2f", "coverage": ".3f"}
+    header = ["mistake", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
+    rows = []
+    for name, found in report["mistakes"].items():
+        for run in ("mistake", "right"):
+            values = [cell(found[run].get(figure), style) for figure, style in figures.items()]
+            rows.append([f"`{name}`", run, str(found["seeds"]), *values])
+    return markdown(header, rows)
+
+
+def text(report: dict) -> str:
+    """All tables of a recipe."""
+    parts = [f"## {report['recipe']}: {report['samples']:,} samples a row, temperature 1"]
+    parts.append(ladder(report["rows"]))
+    for task in report["runs"]:
+        parts += [f"### {task}, step by step", staircase(report, task)]
+        parts += [f"### {task}: samples until the judge reads that share as asked", efficiency(report, task)]
+    if "mistakes" in report:
+        parts += ["### Mistakes, one digit each, beside the same done right", mistakes(report)]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parts = ["# Results", ABOUT]
+    for path in sorted(checkpoints.ROOT.glob("*/metrics.json")):
+        parts.append(text(json.loads(path.read_text(encoding="utf-8"))))
+    (DOCS / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
