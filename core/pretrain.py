@@ -7,7 +7,6 @@ learn), and with.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -24,8 +23,6 @@ class PretrainStep:
 
     step: int
     nll: float
-    gradient_norm: float
-    seconds: float
 
 
 def pretrain(
@@ -57,7 +54,6 @@ def pretrain(
         return min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    started = time.perf_counter()
     try:
         for step in range(config.steps):
             picked = torch.randint(len(images), (config.batch,), generator=generator)
@@ -76,7 +72,7 @@ def pretrain(
                 raise FloatingPointError(f"pretraining diverged at step {step}; lower lr (now {config.lr}).")
             optimizer.step()
             schedule.step()
-            yield PretrainStep(step, nll.item(), norm.item(), time.perf_counter() - started)
+            yield PretrainStep(step, nll.item())
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)

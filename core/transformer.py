@@ -77,10 +77,6 @@ class Block(nn.Module):
         gate, up = self.gate_up(read).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
 
-    def matrices(self) -> list[torch.Tensor]:
-        """What a row of features is multiplied by, in the order of use."""
-        return [layer.weight.t() for layer in (self.qkv, self.out, self.gate_up, self.down)]
-
 
 class TransformerPolicy(Policy):
     """The sequence it reads is a start, then every token but the last; the state at t predicts token t."""
@@ -168,7 +164,8 @@ class TransformerPolicy(Policy):
         scale, head, embedding = self.norm.weight * root, self.head.weight.t(), self.embedding.weight
         layers = []
         for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
-            layers.append((*block.matrices(), *own, *cache))
+            linear = (block.qkv, block.out, block.gate_up, block.down)
+            layers.append((*(layer.weight.t() for layer in linear), *own, *cache))
         for t, rotation in enumerate(zip(self.cosine, self.sine, strict=True)):
             x = x + added[:, t]
             for to_qkv, to_out, to_gate_up, to_down, scale1, shift1, scale2, shift2, keys, values in layers:

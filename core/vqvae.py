@@ -8,7 +8,6 @@ first and then never again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,7 +29,6 @@ class TokenizerStep:
     step: int
     mse: float  # of the pixels
     used: int  # codes that carried at least a tenth of an even share lately
-    seconds: float
 
 
 class _Refine(nn.Module):
@@ -120,7 +118,6 @@ def train_tokenizer(
     share = torch.full_like(book[:, 0], 1 / len(book))  # running share of patches that fall to each code
     total = torch.zeros_like(book)  # running sum of their vectors, as a mean over patches
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=config.lr, fused=True)
-    started = time.perf_counter()
     for step in range(config.steps):
         left = 1 - step / config.steps
         rate = min(1.0, (step + 1) / 50, 2 * left)  # falls over the second half
@@ -151,5 +148,4 @@ def train_tokenizer(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        used = int((share >= 0.1 / len(book)).sum())
-        yield TokenizerStep(step, mse.item(), used, time.perf_counter() - started)
+        yield TokenizerStep(step, mse.item(), int((share >= 0.1 / len(book)).sum()))
