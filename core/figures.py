@@ -23,12 +23,13 @@ from matplotlib.colors import to_rgb
 from torchvision.utils import make_grid
 
 from core import checkpoints
-from core.checkpoints import CheckpointError
 from core.classifiers import Classifier, predict
 from core.place import Place, Where, exit_code
 from core.policies import Policy
 from core.recipes import STARTS
+from core.report import read_metrics
 from core.rewards import TERMS, Rewards
+from core.yardstick import draw
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -163,8 +164,7 @@ def draw_rewards(place: Place, task: str, path: Path) -> None:
 
 def judged_samples(policy: Policy, judge: Classifier, labels: torch.Tensor, seed: int):
     """A sample a label, (B, 1, H, W), and whether the judge reads each as another digit, (B,)."""
-    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(seed))
-    images = policy.tokenizer.decode(rollout.tokens)
+    images, _ = draw(policy, None, labels, seed)
     return images, predict(judge, images).argmax(1) != labels
 
 
@@ -193,11 +193,7 @@ def beside_checkpoint(place: Place, folder: Path) -> None:
 
 def draw_all(place: Place, out: Path) -> None:
     """Every figure of a recipe, from its metrics.json and its checkpoints."""
-    path = place.folder("metrics.json")
-    if not path.is_file():
-        command = f"python -m core.evaluate --recipe {place.recipe.name}"
-        raise CheckpointError(f"{path} is missing; to make it: {command}")
-    report = json.loads(path.read_text(encoding="utf-8"))
+    report = read_metrics(place)
     for task, runs in report["runs"].items():
         steps = [name for name in COLOURS if name in runs]
         curves = {name: list(runs[name]["curves"].values()) for name in steps}

@@ -13,7 +13,7 @@ import torch
 
 from core import checkpoints
 from core.algorithms import Reinforce
-from core.classifiers import predict
+from core.classifiers import accuracy, predict
 from core.data import load_mnist
 from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
@@ -72,7 +72,7 @@ class Yardstick:
         density, coverage = density_coverage(self.real, self.radii, features)
         return {
             "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
-            "success": (predict(self.judge, images).argmax(1) == labels).float().mean().item(),
+            "success": accuracy(self.judge, images, labels),
             "frechet": frechet(self.real, features),
             "density": density,
             "coverage": coverage,
@@ -196,14 +196,11 @@ def relative_variance(
                 gradients[name].append(torch.cat([part.flatten() for part in parts]))
         past.append(reward.mean().item())
     norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
-    found = {name: own / expected - 1 if expected else None for name, (own, expected) in norms.items()}
     # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs tells it for all.
     plain = [name for name, run in runs.items() if type(run.algorithm) is Reinforce and run.config.beta == 0]
     quiet = min(plain, key=lambda name: norms[name][0], default="")
-    for name in plain:
-        expected = norms[quiet][1]
-        found[name] = norms[name][0] / expected - 1 if expected else None
-    return found
+    norms |= {name: (norms[name][0], norms[quiet][1]) for name in plain}
+    return {name: own / expected - 1 if expected else None for name, (own, expected) in norms.items()}
 
 
 def squared_norms(gradients: torch.Tensor) -> tuple[float, float | None]:

@@ -25,7 +25,7 @@ from core.rl import train
 from core.tokenizers import PixelTokenizer
 from core.train import main
 from core.yardstick import samples_to_success, squared_norms
-from docs.results import samples_cell
+from docs import results
 
 
 def bars(train: bool, root=None):
@@ -146,7 +146,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert evaluate.evaluate(place, samples=300, resume=True) == found
     monkeypatch.setattr(evaluate, "learn", lambda *_: pytest.fail("it was measured before"))
     assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
-    assert "| scaled: mistake | 2 |" in text(found)
+    assert "| scaled: mistake | 2 |" in text(found) and "| `scaled` | mistake | 2 |" in results.text(found)
 
 
 def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path):
@@ -321,7 +321,7 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
         "above": False,
     }
     above = samples_to_success(curves, 0.5, start=0.6)  # then there is nothing to count
-    assert above["mean"] is None and above["above"] and samples_cell(above) == "-"
+    assert above["mean"] is None and above["above"] and results.samples_cell(above) == "-"
 
 
 def test_the_squared_norm_of_an_expectation_is_told_from_that_of_one_estimate():
