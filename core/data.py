@@ -118,9 +118,9 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
     return transforms.resize(images, [size, size], antialias=True).clamp(0, 1)
 
 
-def halves(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def halves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Two random halves of ``range(count)``: the classifier learns from one, the judge from the other."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     return order[: count // 2], order[count // 2 :]
 
 

@@ -121,8 +121,9 @@ def interval(values: list[float]) -> float | None:
     return quantile.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a share of successes (Wilson 1927), honest at 0 and at 1 too."""
+    z = 1.96
     share, weight = right / count, z * z / count
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + weight)

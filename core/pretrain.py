@@ -79,10 +79,10 @@ def pretrain(
 
 
 @torch.no_grad()
-def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor, chunk: int = 200) -> torch.Tensor:
+def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """(N,) negative log-likelihood of each picture given its label, in nats per image."""
     parts = []
-    for some, known in zip(images.split(chunk), labels.split(chunk), strict=True):
+    for some, known in zip(images.split(200), labels.split(200), strict=True):
         tokens = policy.tokenizer.encode(some.to(policy.device))
         parts.append(-gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1))
     return torch.cat(parts)
