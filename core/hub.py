@@ -1,8 +1,13 @@
-"""Checkpoints from the Hugging Face Hub; ``python -m docs.hub`` puts them there."""
+"""Checkpoints from the Hugging Face Hub, and the command that puts them and the demo there.
+
+    python -m core.hub push --repo OWNER/NAME [--private]
+    python -m core.hub space --repo OWNER/NAME
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,3 +79,9 @@ def _reason(error: BaseException) -> str:
     if any(isinstance(part, network) for part in chain):
         return f"the Hub cannot be reached ({type(chain[-1]).__name__})"
     return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+
+
+if __name__ == "__main__":
+    from docs.hub import main  # late: what is uploaded, and its cards, are none of the core's business
+
+    sys.exit(main())

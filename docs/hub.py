@@ -1,7 +1,7 @@
 """What is put on the Hugging Face Hub: the checkpoints as a model, the demo as a Space, and their cards.
 
-    python -m docs.hub push --repo OWNER/NAME [--private]
-    python -m docs.hub space --repo OWNER/NAME
+    python -m core.hub push --repo OWNER/NAME [--private]
+    python -m core.hub space --repo OWNER/NAME
 
 Both need a token that may write (``hf auth login``, or HF_TOKEN). What they upload replaces what they
 uploaded before, in one commit; a repository that holds anything else is left alone.
@@ -205,7 +205,7 @@ def space(repo: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     commands = {"push": push, "space": space}
     return exit_code(
-        lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m docs.hub")
+        lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m core.hub")
     )
 
 

@@ -205,7 +205,7 @@ def test_the_model_card_holds_what_was_measured():
 def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
     """Uploaded by the command line, copied to an empty folder that is read-only, started as a Space."""
     settings = {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
-    command = [sys.executable, "-m", "docs.hub", "space", "--repo", "alice/demo"]
+    command = [sys.executable, "-m", "core.hub", "space", "--repo", "alice/demo"]
     done = subprocess.run(command, cwd=REPO, env=os.environ | settings, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == f"{server.url}/spaces/alice/demo", done.stderr
 
