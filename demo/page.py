@@ -38,7 +38,7 @@ class Page:
     digit: gr.Radio
     notice: gr.HTML  # one sentence about what was refused, until the next answer
     own: gr.State  # policies that this visitor trained: (recipe, name, title) each
-    linked: dict[str, Component] = field(default_factory=dict)  # what a link sets, by name
+    linked: dict[str, Component]  # what a link sets of the tab that is being built, by name
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
 
     def on(self, triggers, show: Callable, inputs: list, outputs: list, js: str | None = None):
@@ -89,16 +89,22 @@ class Page:
             min_width=180,
         )
         self.policies.append(dropdown)
+        if not none:
+            self.linked["policy"] = dropdown
         return dropdown
 
     def task(self) -> gr.Dropdown:
         """A dropdown of the tasks, by what their start knows."""
         tasks = [("steer: no labels", "steer"), ("refine: with labels", "refine")]
-        return gr.Dropdown(tasks, value="steer", label="The start", min_width=150, elem_classes="task")
+        self.linked["task"] = gr.Dropdown(
+            tasks, value="steer", label="The start", min_width=150, elem_classes="task"
+        )
+        return self.linked["task"]
 
     def seed(self, label: str = "Seed") -> gr.Number:
         """The number that decides which samples are drawn."""
-        return gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
+        self.linked["seed"] = gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
+        return self.linked["seed"]
 
     def choices(self, recipe: str, own: list, none: bool) -> list[tuple[str, str]]:
         return [("none", "")] * none + self.engine.policies(recipe, own)
@@ -130,9 +136,9 @@ def signed(value: float, places: int = 2) -> str:
     return f"{value:+.{places}f}".replace("-", "−")
 
 
-def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list[str]:
+def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list[list[str]]:
     """What stands under the samples of a group: a number, after the letter of those that have one."""
-    return [f"{letters.get(i, '')} {signed(value, places)}".strip() for i, value in enumerate(values)]
+    return [[*letters.get(i, ""), signed(value, places)] for i, value in enumerate(values)]
 
 
 def gained(changed: list[float], advantages: list[float]) -> float:

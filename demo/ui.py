@@ -89,32 +89,37 @@ def build(engine: Engine) -> gr.Blocks:
             present = gr.Button("Present", size="sm", elem_id="present", min_width=80)
         notice = words("", "notice", "notice")
         digit = gr.Radio(list(range(10)), value=7, label="Digit asked for", elem_id="digit")
-        shared = Page(page, engine, recipe, digit, notice, gr.State([]))
-        shared.linked |= {"recipe": recipe, "digit": digit}
+        shared = Page(page, engine, recipe, digit, notice, gr.State([]), {})
+        linked = {"": {"recipe": recipe, "digit": digit}}
         views: dict[str, View] = {}
         tabs = {}
         with gr.Tabs(selected="story", elem_id="tabs") as all_tabs:
             for name, (title, build_tab) in TABS.items():
+                shared.linked = linked[name] = {}
                 with gr.Tab(title, id=name, elem_id=name) as tabs[name]:
                     views[name] = build_tab(shared)
         present.click(None, None, None, js="() => grpo.present(!grpo.root.classList.contains('presenter'))")
-        wire(page, shared, views, tabs, all_tabs)
+        links = [(tab, *one) for tab, controls in linked.items() for one in controls.items()]
+        wire(page, shared, views, tabs, all_tabs, links)
         endpoints(engine)
     page.queue(max_size=64, default_concurrency_limit=4)
     page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
     return page
 
 
-def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_tabs: gr.Tabs) -> None:
-    """What holds for all tabs: opened by hand or by a link, another recipe, another digit."""
+def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_tabs: gr.Tabs, links) -> None:
+    """What holds for all tabs: opened by hand or by a link, another recipe, another digit.
+
+    Args:
+        links: (tab, name, control) of what a link sets; the tab is "" where all share the control.
+    """
     for name, view in views.items():
         js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
         shared.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
-    usual = json.dumps([[name, control.value] for name, control in shared.linked.items()])
-    view = f"{usual}.map(([name, usual], i) => [name, values[i] === usual ? null : values[i]])"
-    changed = f"(...values) => grpo.remember(Object.fromEntries({view}))"
-    controls = list(shared.linked.values())
-    gr.on([control.change for control in controls], None, controls, None, js=changed)
+    usual = json.dumps([[tab, name, control.value] for tab, name, control in links])
+    controls = [control for _, _, control in links]
+    moved = [control.change for control in controls] + [tab.select for tab in tabs.values()]
+    gr.on(moved, None, controls, None, js=f"(...values) => grpo.link({usual}, values)")
 
     # The tab that is open answers; the others do when they are opened.
     inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
@@ -160,7 +165,7 @@ def wire(page: gr.Blocks, shared: Page, views: dict[str, View], tabs: dict, all_
             gr.Warning(html.escape(" ".join(refused)), duration=None, title="Not all of the link was right")
         tab = asked.pop("tab", "story")
         given = {control: control.value for control in inputs}
-        given |= {shared.linked[name]: value for name, value in asked.items() if name in shared.linked}
+        given |= {control: asked[name] for of, name, control in links if of in ("", tab) and name in asked}
         chosen = [given[dropdown] for dropdown in shared.policies]
         step = gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip()
         updates = [given.get(control, gr.skip()) for control in others]
@@ -179,7 +184,8 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
     """
     recipe = query.get("recipe", engine.recipes[0])
     policies = [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else []
-    choices = {"tab": list(TABS), "recipe": engine.recipes, "task": ["steer", "refine"], "policy": policies}
+    choices = {"tab": list(TABS), "recipe": engine.recipes, "policy": policies}
+    choices["task"] = ["steer", "refine", *["mistakes"] * (query.get("tab") == "results")]
     choices["group"] = [str(size) for size in GROUPS]
     choices["mistake"] = [name for _, name in engine.mistakes()]
     whole = {"digit": (0, 9), "seed": (0, 2**31 - 1), "step": (1, 6), "updates": (0, UPDATES), "rows": (0, 8)}

@@ -50,7 +50,7 @@ def sample_grid(name: str, value: dict | None = None, choose: bool = False) -> g
 
 
 def live_chart(name: str, value: dict | None = None) -> gr.HTML:
-    """Lines or dots. ``value``: {"series": [{"name", "colour", "points": [[x, y], ...]}], "x", "y"}."""
+    """Lines or dots. ``value``: {"series": [{"colour", "points": [[x, y], ...]}], "x", "y"}."""
     return _component("chart", value, name)
 
 

@@ -1,4 +1,4 @@
-// A small chart as SVG: curves, or dots with names. Axes never move by themselves: the value says how far
+// A small chart as SVG: curves, or dots. Axes never move by themselves: the value says how far
 // they go. It fills its box, in the page's own type size.
 grpo.plot = (home, value) => {
   if (!home.plotted) new ResizeObserver(() => grpo.plot(home, home.plotted)).observe(home);
@@ -42,11 +42,6 @@ grpo.plot = (home, value) => {
       { d: line, stroke: one.colour, "stroke-dasharray": one.dash || "none", class: "curve" }));
     const last = one.points[one.points.length - 1];
     chart.append(svg("circle", { cx: px(last[0]), cy: py(last[1]), r: em / 3, fill: one.colour }));
-    if (one.points.length === 1) {
-      const right = px(last[0]) > W * 0.66;
-      chart.append(svg("text", { x: px(last[0]) + (right ? -1 : 1) * em * 0.6, y: py(last[1]) + em / 3,
-        "text-anchor": right ? "end" : "start" }, one.name));
-    }
   }
   home.replaceChildren(chart);
 };

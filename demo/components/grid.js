@@ -13,7 +13,7 @@ grpo.cells = (home, value, pick = null) => {
     const wanted = value.digits ? value.digits[i] : digit;
     const wrong = value.reads && value.reads[i] !== wanted;
     const twin = value.twins && value.twins.includes(i);
-    const words = value.notes ? value.notes[i] : null;
+    const words = value.notes ? [value.notes[i]].flat() : []; // a number, after a letter to guess with
     const reward = value.rewards ? `: reward ${value.rewards[i].toFixed(2)}` : "";
     const name = (value.names ? value.names[i] : `Sample ${i + 1}${reward}`)
       + (value.reads ? `, the judge reads ${value.reads[i]}` : "");
@@ -22,7 +22,8 @@ grpo.cells = (home, value, pick = null) => {
         ...(pick ? { type: "button", "aria-label": name } : {}),
       style: value.colours ? `border-color:${value.colours[i]}` : null },
     make("i", { style: `background-position:${spot(i)};background-size:${100 * columns}% ${100 * rows}%` }),
-    ...(words === null ? [] : [make("span", {}, words)]));
+    ...(words.length ? [make("span", {}, ...words.slice(0, -1).map((letter) => make("b", {}, `${letter} `)),
+      words.at(-1))] : []));
     if (pick) node.addEventListener("click", () => pick(i));
     return node;
   }));

@@ -50,6 +50,15 @@ window.grpo = (() => {
     }
     history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
   }
+  // The address holds what is not as usual: of the controls that all tabs share, and of the open tab's.
+  function link(controls, values) {
+    const view = {};
+    controls.forEach(([tab, name, usual], i) => {
+      view[name] ??= null;
+      if ((!tab || tab === root.dataset.tab) && values[i] !== usual) view[name] = values[i];
+    });
+    remember(view);
+  }
   addEventListener("popstate", () => {
     const tab = new URLSearchParams(location.search).get("tab") || "story";
     opened = tab; // so that turning there is no new step
@@ -150,5 +159,5 @@ window.grpo = (() => {
     }
   });
 
-  return { make, follow, bytes, percent, still, begin, remember, turn, present, help, run, news, root };
+  return { make, follow, bytes, percent, still, begin, remember, link, turn, present, help, run, news, root };
 })();

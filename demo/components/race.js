@@ -1,6 +1,6 @@
 // Runs side by side over one training, always at the same number of samples. A slider goes back to any step.
 grpo.race = (element, props, watch, trigger, { name }) => {
-  const { make, percent } = grpo;
+  const { make } = grpo;
   const home = element.querySelector(".race");
   const status = make("p", { class: "status", role: "status" });
   const columns = make("div", { class: "racers" });
@@ -79,9 +79,9 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     step.textContent = `step ${point.step + 1} of ${now.steps} · ${samples} samples each`;
     parts.forEach((part, i) => {
       const { success, kl, reward, twins } = point.racers[i];
-      part.share.textContent = percent(success);
-      part.kl.textContent = `right, by the judge. Moved ${kl.toFixed(1)} nats from its start.`
-        + (twins === undefined ? "" : ` Reward ${reward.toFixed(2)}. ${twins} near-twins.`);
+      part.share.replaceChildren(Math.round(100 * success), make("small", {}, " %"));
+      part.kl.textContent = `right, by the judge\nmoved ${kl.toFixed(1)} nats`
+        + (twins === undefined ? "" : `\nreward ${reward.toFixed(2)}, ${twins} near-twins`);
       const drawn = frame(i, at);
       if (drawn && part.drawn !== drawn) {
         part.drawn = drawn;
@@ -89,8 +89,8 @@ grpo.race = (element, props, watch, trigger, { name }) => {
       }
     });
     const x = { label: "samples", max: now.most_samples };
-    const curves = (home, of, y) => grpo.plot(home, { x, y, series: now.racers.map(({ title, colour }, i) => (
-      { name: title, colour, points: points.slice(0, at + 1).map((p) => [p.samples, of(p.racers[i])]) })) });
+    const curves = (home, of, y) => grpo.plot(home, { x, y, series: now.racers.map(({ colour }, i) => (
+      { colour, points: points.slice(0, at + 1).map((p) => [p.samples, of(p.racers[i])]) })) });
     const [first, second] = parts.plots;
     curves(first, ({ success }) => success, { label: "success, by the judge", max: 1, percent: true });
     const chosen = parts.choice.value;

@@ -74,5 +74,4 @@ def build(page: Page) -> View:
     inputs = [page.recipe, page.digit, task, other, seed]
     page.on([task.input, other.input, seed.submit, seed.blur], show, inputs, [verdict, *outputs])
     page.next_seed(draw, seed, show, inputs, [verdict, *outputs])
-    page.linked |= {"task": task}
     return View(show, inputs, [verdict, *outputs])

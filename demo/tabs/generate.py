@@ -60,7 +60,7 @@ def build(page: Page) -> View:
     page.on([policy.input, temperature.release, seed.submit, seed.blur], show, inputs, outputs)
     page.next_seed(draw, seed, show, inputs, outputs)
     page.on(samples.select, choose, inputs, [drawing])
-    page.linked |= {"policy": policy, "temperature": temperature, "seed": seed}
+    page.linked |= {"temperature": temperature}
     return View(show, inputs, outputs)
 
 

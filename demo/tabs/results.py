@@ -62,7 +62,7 @@ def build(page: Page) -> View:
         if not rows:
             return ["Nothing is measured of this recipe yet: python -m core.evaluate does it.", "", gr.skip()]
         dots = [
-            {"name": "", "colour": row["colour"], "points": [[row["kl"], row["success"]]]}
+            {"colour": row["colour"], "points": [[row["kl"], row["success"]]]}
             for row in rows
             if row["kl"] is not None and row["run"]
         ]
@@ -70,13 +70,14 @@ def build(page: Page) -> View:
         line = metrics.get("runs", {}).get(task, {}).get("best-of-N", [])
         best = [[point["kl"], point["success"]] for point in line]
         chart = {
-            "series": [{"name": "best-of-N", "colour": "#888888", "dash": "6 5", "points": best}, *dots],
+            "series": [{"colour": "#888888", "dash": "6 5", "points": best}, *dots],
             "x": {"label": "KL in nats. Dashed: best-of-N", "max": 1.1 * most},
             "y": {"label": "success", "max": 1, "percent": True},
         }
         return [headline(rows), render(rows), chart]
 
     inputs, outputs = [page.recipe, task], [says, table, frontier]
+    page.linked |= {"task": task}
     page.on([task.input], show, inputs, outputs)
     return View(show, inputs, outputs)
 
@@ -123,7 +124,7 @@ def mistakes(measured: dict) -> list:
         cells = "".join(f"<td>{_pair(found, *figure)}</td>" for figure in FIGURES)
         lines.append(f"<tr><th>{title}</th>{cells}<td>{'yes' if name in harmful else 'none'}</td></tr>")
         ends = [[found[run]["kl"]["mean"], found[run]["success"]["mean"]] for run in ("right", "mistake")]
-        series.append({"name": title, "colour": colour, "points": ends})
+        series.append({"colour": colour, "points": ends})
     heads = "".join(f"<th>{head}</th>" for head in ("", "reward", "success", "KL, nats", "coverage", "harm"))
     most = max(point[0] for line in series for point in line["points"])
     chart = {

@@ -88,7 +88,7 @@ def build(page: Page) -> View:
             {**lesson, "notes": pushes, "colours": advantage_colours(lesson["changed"])},
             after,
             {
-                "series": [{"name": "GRPO", "colour": "#009E73", "points": points}],
+                "series": [{"colour": "#009E73", "points": points}],
                 "x": {"label": "samples graded", "max": curve["most_samples"]},
                 "y": {"label": "success", "max": 1, "percent": True},
             },

@@ -23,10 +23,14 @@ MARKS = {
 SHIFT = """new Promise((done) => { let total = 0; new PerformanceObserver((list) => { for (const entry of
 list.getEntries()) if (!entry.hadRecentInput) total += entry.value; }).observe({ type: "layout-shift",
 buffered: true }); setTimeout(() => done(total), 1500); })"""
-# What reaches below the window; the smallest text on it, as it would be on a screen 1080 pixels high.
+# What reaches below the window, and controls below their strip; the smallest text on it, as it would be on a
+# screen 1080 pixels high.
 BELOW = """[...document.querySelectorAll('.tabitem .grpo, .tabitem .words')].filter((one) => one.offsetParent)
     .map((one) => [one.id || one.className, one.getBoundingClientRect().bottom])
     .filter(([, bottom]) => bottom > innerHeight + 1)"""
+OUT = """[...document.querySelectorAll('.transport :is(input, button, label)')]
+    .filter((one) => one.offsetParent && one.getBoundingClientRect().bottom
+        > one.closest('.transport').getBoundingClientRect().bottom + 1).map((one) => one.outerHTML)"""
 SMALLEST = """[...document.querySelectorAll('.tabitem *, #tabs button')]
     .filter((one) => one.offsetParent && !one.closest('svg, .keys, .katex, .cell, .transport')
         && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
@@ -89,6 +93,7 @@ def test_presenter_mode_is_a_slide_that_does_not_scroll(visit, tab):
         assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
         assert page.evaluate(BELOW) == []
         assert page.evaluate(CUT) == []
+        assert page.evaluate(OUT) == []
         smallest = page.evaluate(SMALLEST)
         assert smallest[0] >= 20, smallest
 
@@ -176,6 +181,8 @@ def test_questions_are_asked_before_an_answer_and_one_key_takes_them_away(visit)
     says(page, "#story-guess-4", "You guessed B. Measured: ")
     page.keyboard.press("g")
     assert not page.locator("#story-guess-4").is_visible() and "guess=0" in page.url
+    assert page.locator("#story-grid-3 .cell b").count() == 4  # A to D
+    assert not page.locator("#story-grid-3 .cell b").first.is_visible()
     quiet = visit("?tab=onestep&guess=0&presenter=1")
     ready(quiet, "onestep")
     assert not quiet.locator("#onestep-guess").is_visible()
@@ -222,6 +229,19 @@ def test_what_was_chosen_in_one_tab_holds_in_the_next_and_back_goes_back(visit):
     page.go_back()
     page.wait_for_function("document.querySelector('#generate-button').ariaSelected === 'true'")
     assert "tab=generate" in page.url
+
+
+def test_a_link_is_of_the_tab_that_it_names(visit):
+    page = visit("?tab=results&task=refine")
+    says(page, "#results-ladder", "start (labelled)")
+    page.get_by_label("What is compared").click()
+    page.get_by_role("option", name="mistakes: beside the same done right").click()
+    page.wait_for_function("location.search.includes('task=mistakes')")
+    page.locator("#rewards-button").click()
+    ready(page, "rewards")
+    page.wait_for_function("!location.search.includes('task=')")  # it shows the usual one
+    says(visit("?tab=compare&seed=3&task=refine"), "#compare .title", "Start: knows its labels")
+    says(visit("?tab=compare&task=mistakes"), ".toast-body", "allowed: steer, refine.")
 
 
 def test_a_bad_link_is_named_and_left_out(visit):
@@ -323,6 +343,9 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     page.locator("#train-start").click()
     says(page, "#train-race .status", "Live, on this machine. Step 2")
     assert page.locator("#train-race .racers .cell").count() == 160
+    numbers = page.locator("#train-race .numbers").first
+    assert numbers.inner_text().splitlines()[-1].endswith("near-twins")
+    assert numbers.bounding_box()["height"] < 100  # the figures beside the share, not under it
     page.locator("#train").get_by_role("button", name="Pause").click()
     says(page, "#train-race .status", "Paused")
     page.locator("#train").get_by_role("button", name="Resume").click()
