@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("playwright")
 
 from demo.engine import Engine
-from demo.script import ACTION, PATH, read_script, subtitles
 from demo.ui import read_link
-from demo.video import RATE, at_rate
+from docs.script import ACTION, PATH, read_script, subtitles
+from docs.video import RATE, at_rate
 
 TEXT = PATH.read_text(encoding="utf-8")
 SCENES = read_script(TEXT)

@@ -8,8 +8,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from demo.script import Scene
-from demo.video import MP4, SIZE, Film
+from docs.script import Scene
+from docs.video import MP4, SIZE, Film
 
 pytestmark = pytest.mark.browser
 

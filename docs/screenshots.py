@@ -1,4 +1,4 @@
-"""Screenshots of every tab into docs/images: python -m demo.screenshots (needs playwright and a Chromium).
+"""Screenshots of every tab into docs/images: python -m docs.screenshots (needs playwright and a Chromium).
 
 NAME.png is the slide of presenter mode at 1920x1080, NAME-desk.png the page at 1440x900.
 """
@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from demo.ui import TABS, serve
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
+FOLDER = Path(__file__).resolve().parent / "images"
 SIZES = (("", "&presenter=1", 1920, 1080), ("-desk", "", 1440, 900))
 
 

@@ -1,4 +1,4 @@
-"""The film of docs/presentation.md: python -m demo.video writes runs/video/film.mp4 and film.srt.
+"""The film of docs/presentation.md: python -m docs.video writes runs/video/film.mp4 and film.srt.
 
 The page is the script: of every scene a link of the app and its seconds, then line by line what is said (the
 captions) and what is done. Chromium is driven through it in presenter mode and recorded in real time: a frame
@@ -20,10 +20,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-from demo.screenshots import FOLDER as IMAGES
-from demo.screenshots import chromium
-from demo.script import ACTION, PATH, Scene, effort, read_script, subtitles
 from demo.ui import serve
+from docs.screenshots import FOLDER as IMAGES
+from docs.screenshots import chromium
+from docs.script import ACTION, PATH, Scene, effort, read_script, subtitles
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "runs" / "video"
@@ -175,7 +175,7 @@ def speak(film: Path, captions: list[tuple[float, float, str]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.video", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m docs.video", description=__doc__.partition("\n")[0])
     parser.add_argument("scenes", nargs="*", help="titles of the scenes to record; none: all")
     parser.add_argument("--voice", action="store_true", help="a spoken track as well (espeak-ng)")
     parser.add_argument("--loop", action="store_true", help="only the README's ten seconds, demo.gif")

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH = Path(__file__).resolve().parents[1] / "docs" / "presentation.md"
+PATH = Path(__file__).resolve().parent / "presentation.md"
 SCENE = re.compile(
     r"(?P<title>.+)\n\n(\[(?P<link>\S+)\]\(\S+\)|card), (?P<seconds>\d+) seconds\n\n\|.+\n\|.+\n"
     r"(?P<rows>(\|.+\n)+)"
