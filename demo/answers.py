@@ -16,18 +16,21 @@ import torch
 
 from core.algorithms import GRPO
 from core.checkpoints import save
+from core.classifiers import predict
 from core.data import resize
 from core.metrics import wilson
+from core.mistakes import Mistake, as_used, start_of
 from core.objectives import exact_kl, group_advantages
 from core.place import Place
-from core.policies import gather
-from core.recipes import RECIPES
+from core.policies import Policy, gather
+from core.recipes import RECIPES, Run
 from core.rewards import TERMS
-from core.rl import train
+from core.rl import RLStep, train
+from core.yardstick import draw
 from demo import drawing, pictures, stepping
 from demo.checks import RequestError
 from demo.models import Models, Samples
-from demo.settings import USUAL
+from demo.settings import USUAL, wall
 
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
@@ -118,6 +121,31 @@ def twins(images: torch.Tensor) -> list[int]:
     apart = torch.cdist(flat, flat, p=1) / (ink[:, None] + ink).clamp(min=1e-6)
     apart.fill_diagonal_(torch.inf)
     return (apart.min(1).values < TWIN[images.shape[-1]]).nonzero().flatten().tolist()
+
+
+@torch.no_grad()
+def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep) -> dict:
+    """What a race shows of a run's step: its samples, or where the mistake is in them, fresh ones."""
+    digits, shown = run.config.digits, wall(run.config)
+    images = models.tokenizer.decode(record.tokens)
+    reward, success, kl = record.reward, record.success, record.kl
+    if isinstance(run, Mistake) and run.draw:
+        labels = torch.tensor(digits).repeat_interleave(run.config.group)
+        start = models.policy(start_of(run, task))
+        images, nats = draw(as_used(run, policy), start, labels, seed=record.step)
+        reward = predict(models.classifier, images).gather(1, labels[:, None]).mean().item()
+        success = (predict(models.judge, images).argmax(1) == labels).float().mean().item()
+        kl = nats.mean().item()
+    images = images.unflatten(0, (len(digits), -1))[:, : shown["count"] // len(digits)].flatten(0, 1)
+    sheet, reads = pictures.sheet(images, shown["columns"]), models.judge(images).argmax(1).tolist()
+    return {
+        "frame": {"sheet": sheet, "reads": reads},
+        "reward": round(reward, 4),
+        "success": round(success, 4),
+        "kl": round(kl, 3),
+        "twins": len(twins(images)),
+        "terms": {name: round(value, 4) for name, value in record.terms.items()},
+    }
 
 
 def portrait(models: Models, name: str, digit: int, seed: int) -> dict:

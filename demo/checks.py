@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 LARGEST_SEED = 2**31 - 1
@@ -22,7 +22,7 @@ class RequestError(ValueError):
     """
 
 
-def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
+def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
     """One of some names."""
     if not isinstance(value, str) or value not in allowed:
         raise RequestError(f"{name} is {shown(value)}; allowed: {', '.join(allowed)}.")
@@ -68,7 +68,7 @@ def digits(value: Any) -> list[int]:
     return found
 
 
-def weights(value: Any, terms: Sequence[str]) -> dict[str, float]:
+def weights(value: Any, terms: Collection[str]) -> dict[str, float]:
     """What each reward term weighs, 0 to 1; at least one of them is paid."""
     if not isinstance(value, dict):
         raise RequestError(f"rewards is {shown(value)}; allowed: weights by name, of {', '.join(terms)}.")

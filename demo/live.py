@@ -31,76 +31,62 @@ def follow(
     settings: list[Component],
     held: Sequence[Component] = (),
 ) -> None:
-    """Wire the buttons of a tab to its race, whose component is ``NAME-race``.
+    """Wire the buttons of a tab to its race, whose component is ``shown``.
 
     Args:
-        shown: the race's component.
-        pressed: what ``buttons`` made.
         begin: takes the ``settings``, starts a race, returns its first news.
         held: controls that stay as they are while the race goes on.
     """
-    engine = page.engine
+    engine, (start, pause, stop) = page.engine, pressed
     with gr.Row(elem_classes="more"):
         download = gr.DownloadButton("Download the policy", visible=False, elem_id=f"{name}-download")
     timer = gr.Timer(EVERY, active=False)
     heard = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
-    controls = [timer, *pressed, *held]
+    followed = [shown, timer, *pressed, *held, download, page.own]
 
-    def state(over: bool, paused: bool = False) -> list:
-        """The controls as they are during a race and after it."""
+    def answer(found: dict, download=None, own=None) -> list:
+        """News, the controls as they are during a race or after it, and what came of it."""
+        over, paused = found["over"], found["state"] == "paused"
         return [
+            found,
             gr.Timer(active=not over),
             gr.Button(interactive=over),
             gr.Button("Resume" if paused else "Pause", interactive=not over),
             gr.Button(interactive=not over),
             *(gr.update(interactive=over) for _ in held),
+            download or gr.skip(),
+            own or gr.skip(),
         ]
 
     def started(request: gr.Request, *values):
         found = begin(*values)
         engine.trainer.own(found["key"], visitor(request, request))
-        return [found, *state(over=False), gr.DownloadButton(visible=False)]
+        return answer(found, gr.DownloadButton(visible=False))
 
-    def news(heard, own):
+    def news(heard, own, action=""):
         key, _, seen = heard.partition(" ")
         if not key or not seen.isdecimal():
             return [gr.skip() for _ in followed]
+        engine.trainer.control(key, action.lower())
         found = engine.trainer.follow(key, int(seen))
-        policy, mine = found.get("policy"), (gr.skip(), gr.skip())
-        if policy is not None and policy not in [one[:2] for one in own]:
-            own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
-            mine = (gr.DownloadButton(value=engine.weights(key), visible=True), own)
-        return [found, *state(found["over"], found["state"] == "paused"), *mine]
+        policy = found.get("policy")
+        if policy is None or policy in [one[:2] for one in own]:
+            return answer(found)
+        own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
+        return answer(found, gr.DownloadButton(value=engine.weights(key), visible=True), own)
 
-    def control(heard, own, action):
-        engine.trainer.control(heard.partition(" ")[0], action.lower())
-        return news(heard, own)
-
+    page.on(start.click, started, settings, followed)
     run = f"grpo.run('{name}-race')"
-    heard_js = f"(heard, ...rest) => [`${{{run}.key}} ${{{run}.seen}}`, ...rest]"
-    start, pause, stop = pressed
-    page.on(start.click, started, settings, [shown, *controls, download])
-    followed = [shown, *controls, download, page.own]
     # A page that is loaded anew takes its race up again.
-    for event in (timer.tick, page.blocks.load):
+    ticks = [(timer.tick, []), (page.blocks.load, [])]
+    for event, more in [*ticks, (pause.click, [pause]), (stop.click, [stop])]:
         event(
             news,
-            [heard, page.own],
+            [heard, page.own, *more],
             followed,
-            js=heard_js,
+            js=f"(heard, ...rest) => [`${{{run}.key}} ${{{run}.seen}}`, ...rest]",
             show_progress="hidden",
             api_visibility="private",
             concurrency_limit=8,
-            concurrency_id="news",
-        )
-    for button in (pause, stop):
-        gr.on(
-            button.click,
-            control,
-            [heard, page.own, button],
-            followed,
-            js=heard_js,
-            show_progress="hidden",
-            api_visibility="private",
             concurrency_id="news",
         )

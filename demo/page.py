@@ -19,9 +19,7 @@ LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": 
 
 @dataclass(frozen=True)
 class View:
-    """What a tab shows: ``show`` turns its inputs into its outputs, whenever recipe or digit change or it
-    is opened.
-    """
+    """What a tab shows: inputs to outputs, when it is opened and whenever recipe or digit change."""
 
     show: Callable[..., Sequence]
     inputs: list[Component]
@@ -38,7 +36,7 @@ class Page:
     digit: gr.Radio
     notice: gr.HTML  # one sentence about what was refused, until the next answer
     own: gr.State  # policies that this visitor trained: (recipe, name, title) each
-    linked: dict[str, Component]  # what a link sets of the tab that is being built, by name
+    linked: dict[str, Component] = field(default_factory=dict)  # what a link sets in the tab being built
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
 
     def on(self, triggers, show: Callable, inputs: list, outputs: list, js: str | None = None):
@@ -79,39 +77,51 @@ class Page:
         )
         self.on(another.then, show, inputs, outputs)
 
-    def policy(self, value: str, label: str = "Policy", none: bool = False) -> gr.Dropdown:
-        """A dropdown of the recipe's policies, those that the visitor trained among them."""
-        dropdown = gr.Dropdown(
-            choices=self.choices(self.recipe.value, [], none),
-            value=value,
-            label=label,
-            elem_classes=["none"] if none else [],
-            min_width=180,
-        )
-        self.policies.append(dropdown)
-        if not none:
-            self.linked["policy"] = dropdown
-        return dropdown
+    def policy(self, value: str, label: str = "Policy") -> gr.Dropdown:
+        """A dropdown of the recipe's policies, those that the visitor trained among them; with "" as the
+        value, of none as well.
+        """
+        none, choices = [("none", "")] * (not value), self.engine.policies(self.recipe.value)
+        self.policies.append(gr.Dropdown(none + choices, value=value, label=label, min_width=180))
+        if value:
+            self.linked["policy"] = self.policies[-1]
+        return self.policies[-1]
+
+    def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
+        """The dropdowns of policies for a recipe; what is chosen stays where it is in the list."""
+        choices, found = self.engine.policies(recipe, own), []
+        for dropdown, value in zip(self.policies, chosen, strict=True):
+            here = [("none", "")] * (not dropdown.value) + choices
+            value = value if value in [name for _, name in here] else dropdown.value
+            found.append(gr.Dropdown(choices=here, value=value))
+        return found
 
     def task(self) -> gr.Dropdown:
         """A dropdown of the tasks, by what their start knows."""
         tasks = [("steer: no labels", "steer"), ("refine: with labels", "refine")]
-        self.linked["task"] = gr.Dropdown(
-            tasks, value="steer", label="The start", min_width=150, elem_classes="task"
-        )
-        return self.linked["task"]
+        task = gr.Dropdown(tasks, value="steer", label="The start", min_width=150, elem_classes="task")
+        self.linked["task"] = task
+        return task
 
     def seed(self, label: str = "Seed") -> gr.Number:
         """The number that decides which samples are drawn."""
-        self.linked["seed"] = gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
-        return self.linked["seed"]
-
-    def choices(self, recipe: str, own: list, none: bool) -> list[tuple[str, str]]:
-        return [("none", "")] * none + self.engine.policies(recipe, own)
+        seed = gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
+        self.linked["seed"] = seed
+        return seed
 
     def caption(self, text: str) -> None:
         """One plain sentence under the slide; it stays in presenter mode."""
         words(text, "caption")
+
+    def why(self, text: str) -> None:
+        """The explanation of a tab, below its slide."""
+        with gr.Accordion("Why?", open=False, elem_classes="more"):
+            formula(text)
+
+
+def formula(text: str) -> gr.Markdown:
+    """Markdown with formulas between dollar signs."""
+    return gr.Markdown(text, latex_delimiters=LATEX)
 
 
 def guess(name: str) -> tuple[gr.HTML, gr.Radio, gr.HTML]:
@@ -147,8 +157,3 @@ def gained(changed: list[float], advantages: list[float]) -> float:
     for value, advantage in zip(changed, advantages, strict=True):
         (up if advantage > 0 else down).append(value)
     return sum(up) / max(1, len(up)) - sum(down) / max(1, len(down))
-
-
-def formula(text: str) -> gr.Markdown:
-    """Markdown with formulas between dollar signs."""
-    return gr.Markdown(text, latex_delimiters=LATEX)

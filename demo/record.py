@@ -15,7 +15,9 @@ import json
 import os
 import time
 
-from demo.engine import EXAMPLE, GROUPS, MISTAKES, STARTS, Engine
+from demo.engine import GROUPS, Engine
+from demo.races import EXAMPLE, MISTAKES
+from demo.shipped import STARTS
 
 UPDATES = {(7, 16): 20}  # of One step, by digit and group: those of its default view, until it draws sevens
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well

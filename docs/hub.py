@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -207,7 +206,3 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(
         lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m core.hub")
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

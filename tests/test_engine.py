@@ -17,12 +17,14 @@ from core import checkpoints, figures, metrics
 from core.data import resize
 from core.recipes import RECIPES
 from core.rewards import overlap
-from demo import answers, checks, drawing, pictures, record, training
+from demo import answers, checks, drawing, pictures, record, shipped, training
 from demo import engine as engines
 from demo.checks import RequestError
-from demo.engine import COLOURS, EXAMPLE, Engine
+from demo.engine import Engine
+from demo.races import EXAMPLE, MISTAKES
 from demo.record import SEVEN
 from demo.sentences import verdict
+from demo.shipped import COLOURS
 from demo.tabs.results import headline, ladder
 from demo.ui import read_link
 
@@ -412,7 +414,7 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     assert {"config.json", "weights.safetensors"} <= set(names)
 
 
-@pytest.mark.parametrize("name", engines.MISTAKES)
+@pytest.mark.parametrize("name", MISTAKES)
 def test_every_mistake_is_recorded_beside_the_same_done_right(name, monkeypatch):
     engine = Engine()
     monkeypatch.setattr(engine, "models", lambda recipe: pytest.fail("a model was asked"))
@@ -512,7 +514,7 @@ def test_pausing_and_stopping_act_inside_a_step_and_races_wait_their_turn(engine
     engine.trainer.control(first, "stop")
     news, _ = follow(engine, first)
     assert "Stopped by you." in news["says"]
-    assert engine.trainer.races[first].trained < time.monotonic() - began + 60
+    assert engine.trainer.races[first].spent["running"] < time.monotonic() - began + 60
     news, _ = follow(engine, second)
     assert news["state"] == "done"
 
@@ -600,7 +602,7 @@ def test_the_recorded_file_is_written_whole(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(record, "frames", lambda *_: {})
     monkeypatch.setattr(record, "example", lambda *_: {})
     monkeypatch.setattr(record, "mistake", lambda *_: {})
-    monkeypatch.setattr(engines, "RECIPES", {"pixels-8x8": ""})
+    monkeypatch.setattr(shipped, "RECIPES", {"pixels-8x8": ""})
     record.main()
     written = json.loads((tmp_path / "pixels-8x8" / "recorded.json").read_text(encoding="utf-8"))
     assert written["answers"]["question"] == "answer"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from demo import guard, turns, ui
+from demo import api, guard, turns, ui
 from demo.checks import RequestError
 from demo.engine import Engine
 from demo.training import PATIENCE, QUEUE, Race, Trainer
@@ -77,7 +77,7 @@ def events(page) -> dict:
     return {fn.api_name: fn for fn in page.fns.values()}
 
 
-@pytest.mark.parametrize("name", ui.ENDPOINTS)
+@pytest.mark.parametrize("name", api.QUESTIONS)
 def test_every_endpoint_refuses_every_wrong_value_in_words_before_it_waits(served, name):
     fn = events(served.page)[name]
     turns.check_event(fn, GOOD[name])
@@ -323,9 +323,11 @@ def test_a_visitor_has_one_race_and_an_address_half_of_the_line():
 
 
 def test_pauses_add_up_while_others_wait():
-    waits = race(trainer=SimpleNamespace(line=[1, 2]), paused=PATIENCE - 1, since=0.0)
-    waits.state = "paused"
-    assert not Race.keeps_waiting(waits, 0.5)
-    assert Race.keeps_waiting(waits, 1.5)
+    waits = race(trainer=SimpleNamespace(line=[1, 2]), spent={"paused": PATIENCE - 1})
+    waits.state, waits.seconds = "paused", lambda state: Race.seconds(waits, state)
+    waits.since = time.monotonic() - 0.5
+    assert not Race.keeps_waiting(waits)
+    waits.since -= 1
+    assert Race.keeps_waiting(waits)
     waits.trainer.line.pop()  # nobody waits
-    assert not Race.keeps_waiting(waits, 1.5)
+    assert not Race.keeps_waiting(waits)

@@ -16,7 +16,7 @@ from core.policies import gather
 from core.report import fingerprint
 from core.rewards import Rewards
 from core.rl import train
-from demo import engine
+from demo import races
 from demo.sentences import finding
 from demo.tabs import results
 
@@ -184,7 +184,7 @@ def test_a_mistake_and_its_right_run_are_told_apart_by_one_thing_and_given_the_s
 
 
 def test_the_page_and_the_core_know_the_same_mistakes():
-    assert {name: recipe for name, (_, recipe) in engine.MISTAKES.items()} == {
+    assert {name: recipe for name, (_, recipe) in races.MISTAKES.items()} == {
         name: mistake.recipe for name, mistake in MISTAKES.items()
     }
     assert len(Path(mistakes.__file__).read_text(encoding="utf-8").splitlines()) <= 150

@@ -22,8 +22,8 @@ from core.metrics import (
     rank_chances,
 )
 from core.rewards import INK, TERMS, Rewards, largest_stroke
-from demo import engine as engines
-from demo import ui
+from demo import shipped, ui
+from demo.engine import Engine
 
 
 def strokes_by_hand(image):
@@ -156,9 +156,9 @@ def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line_a
         core.train.main("grpo --recipe tiny-4x4 --help".split())
     assert "--top-heavy" in capsys.readouterr().out
     changed = tmp_path / "rewards.py"
-    changed.write_text(engines.REWARDS.read_text(encoding="utf-8") + "\n\n" + code, encoding="utf-8")
-    monkeypatch.setattr(engines, "REWARDS", changed)
-    page = ui.build(engines.Engine())
+    changed.write_text(shipped.REWARDS.read_text(encoding="utf-8") + "\n\n" + code, encoding="utf-8")
+    monkeypatch.setattr(shipped, "REWARDS", changed)
+    page = ui.build(Engine())
     sliders = {block.label: block.info for block in page.blocks.values() if isinstance(block, gr.Slider)}
     assert sliders["top heavy"] == "The share of the ink that is in the upper half."
     assert {name.replace("_", " ") for name in TERMS} | {"likeness"} < set(sliders)

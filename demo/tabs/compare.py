@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import player, sample_grid, words
-from demo.page import Page, View, formula
+from demo.page import Page, View
 
 MOST = 5  # policies side by side
 
@@ -27,23 +27,22 @@ def build(page: Page) -> View:
             outputs += [column, title, drawing, maps, success, more, wall]
     with gr.Row(elem_classes="transport"):
         task = page.task()
-        other = page.policy("", "One more policy", none=True)
+        other = page.policy("", "One more policy")
         seed = page.seed()
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
     page.caption(
         "100 samples each, of a task and digit chosen to show a difference. Cross: the judge reads another "
         "digit. Dot: a near-twin."
     )
-    with gr.Accordion("Why?", open=False, elem_classes="more"):
-        formula(
-            r"All four are asked for the same digit with the same random numbers. REINFORCE and GRPO started "
-            r"from the same weights and saw the same number of samples. **Success** is the share that the "
-            r"judge, a network that no policy was trained against, reads as the digit asked for, with its 95 "
-            r"% interval. **KL** is the distance that a policy moved from its start, in nats: "
-            r"$\mathrm{KL}(\pi \,\|\, \pi_{\text{start}}) = \mathbb{E}_{x \sim \pi}\,[\log \pi(x) - \log "
-            r"\pi_{\text{start}}(x)]$. The small pictures are the mean of the hundred and, in orange, the "
-            r"squares at which the policy changed."
-        )
+    page.why(
+        r"All four are asked for the same digit with the same random numbers. REINFORCE and GRPO started "
+        r"from the same weights and saw the same number of samples. **Success** is the share that the "
+        r"judge, a network that no policy was trained against, reads as the digit asked for, with its 95 "
+        r"% interval. **KL** is the distance that a policy moved from its start, in nats: "
+        r"$\mathrm{KL}(\pi \,\|\, \pi_{\text{start}}) = \mathbb{E}_{x \sim \pi}\,[\log \pi(x) - \log "
+        r"\pi_{\text{start}}(x)]$. The small pictures are the mean of the hundred and, in orange, the "
+        r"squares at which the policy changed."
+    )
 
     def show(recipe, digit, task, other, seed):
         found = engine.compare(task, digit, seed, recipe, other)

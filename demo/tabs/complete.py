@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import drawing_pad, player, sample_grid, words
-from demo.page import Page, View, formula
+from demo.page import Page, View
 from demo.record import SEVEN
 
 COUNT = 12
@@ -29,12 +29,11 @@ def build(page: Page) -> View:
         "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
         "rest."
     )
-    with gr.Accordion("Why?", open=False, elem_classes="more"):
-        formula(
-            "An autoregressive policy knows $p(x_t \\mid x_{<t}, y)$ whoever drew the tokens before: so it "
-            "can go on from yours. Ask for another digit than the one you began, and see where the label "
-            "wins."
-        )
+    page.why(
+        "An autoregressive policy knows $p(x_t \\mid x_{<t}, y)$ whoever drew the tokens before: so it "
+        "can go on from yours. Ask for another digit than the one you began, and see where the label "
+        "wins."
+    )
 
     def show(recipe, digit, policy, picture, rows, seed):
         rows = min(rows, engine.grid(recipe))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demo.components import beliefs, distribution, player, sample_grid, words
-from demo.page import Page, View, formula
+from demo.page import Page, View
 
 COUNT = 24
 
@@ -34,15 +34,14 @@ def build(page: Page) -> View:
         "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "
         "cross: a second network, the judge, reads another digit."
     )
-    with gr.Accordion("Why?", open=False, elem_classes="more"):
-        formula(
-            r"The policy is a network that draws one token (a gray square, or at 28x28 a patch) at a time, "
-            r"each given the label $y$ and all tokens before it, so that the probability of a whole picture "
-            r"is $$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_1, \dots, x_{t-1}, y).$$At "
-            r"temperature $\tau$ it draws from $\mathrm{softmax}(\mathrm{logits} / \tau)$: below 1 it is "
-            r"bolder, above 1 more random. Choose a picture to see how it was drawn; point at a square for "
-            r"its numbers."
-        )
+    page.why(
+        r"The policy is a network that draws one token (a gray square, or at 28x28 a patch) at a time, "
+        r"each given the label $y$ and all tokens before it, so that the probability of a whole picture "
+        r"is $$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_1, \dots, x_{t-1}, y).$$At "
+        r"temperature $\tau$ it draws from $\mathrm{softmax}(\mathrm{logits} / \tau)$: below 1 it is "
+        r"bolder, above 1 more random. Choose a picture to see how it was drawn; point at a square for "
+        r"its numbers."
+    )
 
     def show(recipe, digit, policy, temperature, seed):
         found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)

@@ -9,9 +9,10 @@ import base64
 import gradio as gr
 
 from demo.components import HERE, live_chart, words
-from demo.engine import COLOURS, MISTAKES, TITLES
 from demo.page import Page, View
+from demo.races import MISTAKES
 from demo.sentences import finding
+from demo.shipped import COLOURS, TITLES
 
 BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
 PAPER = (  # what the paper and its code do, and what is done here

@@ -8,8 +8,8 @@ import gradio as gr
 
 from demo import live
 from demo.components import drawing_pad, race
-from demo.engine import EXAMPLE
-from demo.page import Page, View, formula
+from demo.page import Page, View
+from demo.races import EXAMPLE
 from demo.record import SEVEN
 
 
@@ -52,15 +52,14 @@ def build(page: Page) -> View:
         beta = gr.Number(None, label="Price of the KL (beta)", minimum=0, maximum=1)
         lr = gr.Number(None, label="Learning rate", minimum=1e-6, maximum=1e-2)
         seed = gr.Number(0, label="Seed", precision=0)
-    with gr.Accordion("Why?", open=False, elem_classes="more"):
-        formula(
-            r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
-            r"\pi_\theta}\,[A(x)\, \nabla_\theta \log \pi_\theta(x)]$. REINFORCE takes the reward itself for "
-            r"$A$. GRPO takes the reward less the mean of its group, uses the same samples for two updates "
-            r"under a clipped ratio, and pays $\beta$ for every nat that it moves from its start: $$J = "
-            r"\mathbb{E}\Big[\min\big(\rho A,\ \mathrm{clip}(\rho, 1 \pm 0.2)\, A\big)\Big] - \beta\, "
-            r"\mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}}).$$"
-        )
+    page.why(
+        r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
+        r"\pi_\theta}\,[A(x)\, \nabla_\theta \log \pi_\theta(x)]$. REINFORCE takes the reward itself for "
+        r"$A$. GRPO takes the reward less the mean of its group, uses the same samples for two updates "
+        r"under a clipped ratio, and pays $\beta$ for every nat that it moves from its start: $$J = "
+        r"\mathbb{E}\Big[\min\big(\rho A,\ \mathrm{clip}(\rho, 1 \pm 0.2)\, A\big)\Big] - \beta\, "
+        r"\mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}}).$$"
+    )
 
     usual = [slider.value for slider in mix]
 
