@@ -43,9 +43,7 @@ FOOL_STEPS = 60
 
 
 def grid(samples: Samples, digit: int, columns: int) -> dict:
-    """Samples for ``sample_grid``: the sheet, and of each its reward, what the judge reads, its NLL in
-    nats.
-    """
+    """Samples for ``sample_grid``: the sheet, and of each its reward, what the judge reads, its NLL."""
     return {
         "sheet": pictures.sheet(samples.images, columns),
         "size": samples.images.shape[-1],
@@ -149,9 +147,7 @@ def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep)
 
 
 def portrait(models: Models, name: str, digit: int, seed: int) -> dict:
-    """A policy in Compare: a wall of samples, success, the KL spent and where, the mean picture, one
-    drawing.
-    """
+    """A policy in Compare: a wall of samples, success, the KL spent and where, the mean, one drawing."""
     samples = models.draw(name, digit, 1.0, seed, WALL)
     right = int((samples.reads == digit).sum())
     start, side = models.start(name), models.tokenizer.grid
@@ -294,9 +290,7 @@ def fool(models: Models, what: str, digit: int, task: str, seed: int) -> dict:
 
 
 def grade(models: Models, image: torch.Tensor, digit: int, task: str) -> dict:
-    """What classifier, judge and reward terms make of a (1, 1, 28, 28) picture, and where the classifier
-    looks.
-    """
+    """What classifier, judge and reward make of a (1, 1, 28, 28) picture, and where the classifier looks."""
     tokenizer = models.tokenizer
     with torch.no_grad():
         tokens = tokenizer.encode(resize(image, tokenizer.size))
@@ -328,9 +322,8 @@ def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
     kept. It is what a policy does when nothing ties it to real digits.
     """
     classifier, size = models.classifier, models.tokenizer.size
-    latent = torch.randn(16, 1, size, size, generator=torch.Generator().manual_seed(seed)).requires_grad_(
-        True
-    )
+    latent = torch.randn(16, 1, size, size, generator=torch.Generator().manual_seed(seed))
+    latent.requires_grad_(True)
     optimizer = torch.optim.Adam([latent], lr=0.1)
     for _ in range(FOOL_STEPS):
         belief = classifier(latent.sigmoid()).log_softmax(1)[:, digit]
@@ -344,15 +337,13 @@ def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
     return found[doubt.argmax()][None].detach()
 
 
-def complete(
-    models: Models, name: str, digit: int, temperature: float, seed: int, count: int, rows, given: int
-):
+def complete(models: Models, name: str, digit: int, temperature: float, seed: int, count: int, rows, given):
     """Samples whose first ``given`` rows of tokens are those of a drawing."""
     tokenizer = models.tokenizer
     with torch.no_grad():
         tokens = tokenizer.encode(resize(torch.tensor(rows)[None, None], tokenizer.size))[0]
     given = given * tokenizer.grid
-    samples = models.draw(name, digit, temperature, seed, count, tokens[:given])
+    samples = models.draw(name, digit, temperature, seed, count, tuple(tokens[:given].tolist()))
     path = drawing_of(models, name, samples, 0, digit, temperature)
     return {**grid(samples, digit, 6), "given": given, "trajectory": path}
 

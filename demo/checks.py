@@ -7,7 +7,7 @@ allowed. Nothing here imports torch or gradio.
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -17,9 +17,7 @@ DRAWN = 28  # pixels a side of a drawing, whatever the recipe
 
 
 class RequestError(ValueError):
-    """A request asks for something that there is not; the message is one sentence for the person who
-    asked.
-    """
+    """A request asks for something that there is not: one sentence for the person who asked."""
 
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -84,26 +82,31 @@ def temperature(value: Any) -> float:
 
 def picture(value: Any) -> list[list[float]]:
     """A drawing, paper 0 and ink 1: 28 rows of 28 numbers, or what the pad sends, 784 bytes in base64."""
-    allowed = f"{DRAWN} rows of {DRAWN} numbers from 0 to 1"
-    if isinstance(value, str):
-        try:
-            inks = base64.b64decode(value, validate=True) if len(value) < 2000 else b""
-        except (binascii.Error, ValueError):
-            inks = b""
-        if len(inks) != DRAWN * DRAWN:
-            raise RequestError(f"picture is {shown(value)}; allowed: {allowed}.")
-        return [[ink / 255 for ink in inks[row : row + DRAWN]] for row in range(0, DRAWN * DRAWN, DRAWN)]
-    if not isinstance(value, (list, tuple)) or len(value) != DRAWN:
-        found = f"{len(value)} rows" if isinstance(value, (list, tuple)) else shown(value)
-        raise RequestError(f"picture is {found}; allowed: {allowed}.")
-    for row in value:
-        if not isinstance(row, (list, tuple)) or len(row) != DRAWN:
-            found = f"a row of {len(row)}" if isinstance(row, (list, tuple)) else shown(row)
-            raise RequestError(f"picture holds {found}; allowed: {allowed}.")
+    if isinstance(value, str) and len(value) < 2000:
+        with contextlib.suppress(ValueError):
+            inks = [ink / 255 for ink in base64.b64decode(value, validate=True)]
+            if len(inks) == DRAWN * DRAWN:
+                return [inks[row : row + DRAWN] for row in range(0, DRAWN * DRAWN, DRAWN)]
+    if wrong := _wrong(value):
+        raise RequestError(f"picture {wrong}; allowed: {DRAWN} rows of {DRAWN} numbers from 0 to 1.")
+    return [[float(cell) for cell in row] for row in value]
+
+
+def _wrong(picture: Any) -> str:
+    """What is wrong with a drawing; nothing where it is right."""
+    if not isinstance(picture, (list, tuple)):
+        return f"is {shown(picture)}"
+    if len(picture) != DRAWN:
+        return f"is {len(picture)} rows"
+    for row in picture:
+        if not isinstance(row, (list, tuple)):
+            return f"holds {shown(row)}"
+        if len(row) != DRAWN:
+            return f"holds a row of {len(row)}"
         for cell in row:
             if not _is_number(cell) or not 0 <= cell <= 1:
-                raise RequestError(f"picture holds {shown(cell)}; allowed: {allowed}.")
-    return [[float(cell) for cell in row] for row in value]
+                return f"holds {shown(cell)}"
+    return ""
 
 
 def shown(value: Any) -> str:

@@ -1,9 +1,7 @@
-"""A drawing, brought into the form that MNIST's digits have. Without it, a small or faint drawing is
-graded as what it is: unlike anything that the classifier has seen.
+"""A drawing, brought into the form that MNIST's digits have: a small or faint one is unlike all of them.
 
 MNIST's authors scaled each digit into a box of 20 x 20 pixels and put its centre of mass in the middle of
-28 x 28
-(LeCun et al. 1998); its strokes are about three pixels wide.
+28 x 28 (LeCun et al. 1998); its strokes are about three pixels wide.
 """
 
 from __future__ import annotations
@@ -21,9 +19,7 @@ def is_empty(drawing: torch.Tensor) -> bool:
 
 
 def like_mnist(drawing: torch.Tensor) -> torch.Tensor:
-    """A (1, 1, 28, 28) drawing in [0, 1] as MNIST would have it: full ink, in the box, centred, of usual
-    width.
-    """
+    """A (1, 1, 28, 28) drawing in [0, 1] as MNIST would have it: full ink, boxed, centred, of usual width."""
     if is_empty(drawing):
         return drawing
     drawing = drawing / drawing.max()

@@ -55,9 +55,8 @@ class Engine(Races):
     def turn(self):
         """Wait for the models. Raises RequestError where too many wait."""
         if self._waiting >= WAITING:
-            raise RequestError(
-                f"the server is busy: {WAITING} questions are waiting; please try again in a moment."
-            )
+            busy = f"the server is busy: {WAITING} questions are waiting"
+            raise RequestError(f"{busy}; please try again in a moment.")
         self._waiting += 1
         try:
             with self._turn:
@@ -200,9 +199,7 @@ class Engine(Races):
         return self.ask(recipe, "score", checks.picture(picture), checks.digit(digit), task, bool(centre))
 
     def fool(self, what: str, digit: int, task: str, seed: int, recipe: str) -> dict:
-        """``score`` of an empty sheet ("blank"), or of a picture climbed from noise until the classifier
-        believes it.
-        """
+        """``score`` of an empty sheet ("blank"), or of what the classifier believes, climbed from noise."""
         recipe, task = self._task(recipe, task)
         what = checks.one_of("what", what, ("blank", "noise"))
         return self.ask(recipe, "fool", what, checks.digit(digit), task, checks.seed(seed))

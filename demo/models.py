@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ class Models:
         self.lock = threading.Lock()
         self.loaded: dict[str, object] = {}
         self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
-        self.rollouts: OrderedDict[tuple, Samples] = OrderedDict()
+        self.draw = lru_cache(KEPT)(self._draw)
         self.walks: OrderedDict[tuple, object] = OrderedDict()  # trainings of One step, see demo/stepping.py
 
     def _once(self, name: str, make):
@@ -85,32 +86,17 @@ class Models:
         found.pay(weights or usual, drawing)
         return found
 
-    def draw(self, name: str, digit: int, temperature: float, seed: int, count: int, prefix=None) -> Samples:
-        """Samples of a policy; the same arguments give the same samples, and recent ones are kept.
-
-        Args:
-            prefix: (P,) tokens that are given to each sample.
-        """
-        policy = self.policy(name)
-        given = None if prefix is None else tuple(prefix.tolist())
-        key = (name, id(policy), digit, temperature, seed, count, given)
-        with self.lock:
-            if key in self.rollouts:
-                self.rollouts.move_to_end(key)
-                return self.rollouts[key]
-        labels = torch.full((count,), digit)
-        rows = None if prefix is None else prefix[None].repeat(count, 1)
-        rollout = policy.sample(labels, temperature, torch.Generator().manual_seed(seed), rows)
-        with torch.no_grad():
-            images = policy.tokenizer.decode(rollout.tokens)
-            rewards = self.classifier(images).softmax(1)[:, digit]
-            reads = self.judge(images).argmax(1)
-        samples = Samples(rollout.tokens, images, rollout.log_probs, rewards, reads)
-        with self.lock:
-            self.rollouts[key] = samples
-            while len(self.rollouts) > KEPT:
-                self.rollouts.popitem(last=False)
-        return samples
+    @torch.no_grad()
+    def _draw(
+        self, name: str, digit: int, temperature: float, seed: int, count: int, given: tuple[int, ...] = ()
+    ) -> Samples:
+        """Samples of a policy, whose first tokens may be given. ``draw`` does it, and keeps recent ones."""
+        labels, prefix = torch.full((count,), digit), torch.tensor(given).expand(count, -1) if given else None
+        policy, generator = self.policy(name), torch.Generator().manual_seed(seed)
+        rollout = policy.sample(labels, temperature, generator, prefix)
+        images = policy.tokenizer.decode(rollout.tokens)
+        rewards = self.classifier(images).softmax(1)[:, digit]
+        return Samples(rollout.tokens, images, rollout.log_probs, rewards, self.judge(images).argmax(1))
 
     @torch.no_grad()
     def distributions(self, name: str, tokens: torch.Tensor, digit: int, temperature: float) -> torch.Tensor:

@@ -1,5 +1,4 @@
-"""How pictures and numbers travel to the browser: pictures as one PNG, distributions as base64 of a byte
-each.
+"""How pictures and numbers travel to the browser: as one PNG, and as base64 of a byte each.
 
 Nested lists of the same numbers take ten times as long to arrive.
 """

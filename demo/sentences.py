@@ -24,16 +24,13 @@ def verdict(reinforce: dict, grpo: dict) -> str:
             name, less, more = "REINFORCE", more, less
         found.append(f"{name} stays closer to its start: {less:.1f} nats against {more:.1f}.")
     (low, high), (other_low, other_high) = grpo["interval"], reinforce["interval"]
+    right, other = grpo["right"], reinforce["right"]
     if low > other_high:
-        found.insert(0, f"GRPO is right more often: {grpo['right']} of {count} against {reinforce['right']}.")
+        found.insert(0, f"GRPO is right more often: {right} of {count} against {other}.")
     elif other_low > high:
-        found.insert(
-            0, f"REINFORCE is right more often: {reinforce['right']} of {count} against {grpo['right']}."
-        )
+        found.insert(0, f"REINFORCE is right more often: {other} of {count} against {right}.")
     else:
-        found.append(
-            f"In success {count} samples show no difference: {grpo['right']} and {reinforce['right']}."
-        )
+        found.append(f"In success {count} samples show no difference: {right} and {other}.")
     return " ".join(found)
 
 

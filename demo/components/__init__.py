@@ -9,6 +9,7 @@ write a .pyi file beside the module; a factory does not.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +19,55 @@ HERE = Path(__file__).parent
 SCRIPTS = ("page", "player", "bars", "grid", "chart", "race", "pad")
 
 
-def player(name: str, value: dict | None = None, small: bool = False) -> gr.HTML:
-    """A canvas on which a sample is drawn token by token. ``value``: see ``answers.trajectory``.
+def player(name: str, small: bool = False) -> gr.HTML:
+    """A canvas on which a sample is drawn token by token. Value: see ``answers.drawing_of``.
 
     Args:
         small: without buttons, for several side by side.
     """
-    return _component("player", value, name, small=small)
+    return _component("player", name, small=small)
 
 
-def beliefs(name: str, value: dict | None = None, follows: str = "") -> gr.HTML:
-    """Ten bars, one a digit.
+def beliefs(name: str, follows: str = "") -> gr.HTML:
+    """Ten bars, one a digit, as a player's sample is drawn.
 
     Args:
-        value: {"digit", "series": [[title, colour, ten shares], ...]}, where no player is followed.
-        follows: name of the player whose classifier is shown as the sample is drawn.
+        follows: the player's name; without one, the value is {"digit", "series": [[title, colour, ten
+            shares], ...]}.
     """
-    return _component("beliefs", value, name, follows=follows)
+    return _component("beliefs", name, follows=follows)
 
 
 def distribution(name: str, follows: str) -> gr.HTML:
     """What the policy may draw next, and what its start would, of the token that a player has in hand."""
-    return _component("distribution", None, name, follows=follows)
+    return _component("distribution", name, follows=follows)
 
 
-def sample_grid(name: str, value: dict | None = None, choose: bool = False) -> gr.HTML:
-    """Samples in rows, or the tokens of one. ``value``: see ``answers.grid``. Event: ``select``, with
-    {"index"}, where ``choose``.
-    """
-    return _component("grid", value, name, choose=choose)
+def sample_grid(name: str, choose: bool = False) -> gr.HTML:
+    """Samples in rows, or one's tokens. Value: see ``answers.grid``. Event, to ``choose``: ``select``."""
+    return _component("grid", name, choose=choose)
 
 
-def live_chart(name: str, value: dict | None = None) -> gr.HTML:
-    """Lines or dots. ``value``: {"series": [{"colour", "points": [[x, y], ...]}], "x", "y"}."""
-    return _component("chart", value, name)
+def live_chart(name: str) -> gr.HTML:
+    """Lines or dots. Value: {"series": [{"colour", "points": [[x, y], ...]}, ...], "x", "y"}."""
+    return _component("chart", name)
 
 
-def race(name: str, value: dict | None = None) -> gr.HTML:
+def race(name: str) -> gr.HTML:
     """Runs side by side over one training: figures, samples and curves, with a slider to go back.
 
-    ``value``: see ``answers.training`` for a recorded one and ``Trainer.follow`` for news of a live one.
+    Value: see ``Races.training`` for a recorded one, and ``Trainer.follow`` for news of a live one.
     """
-    return _component("race", value, name)
+    return _component("race", name)
 
 
 def drawing_pad(name: str, value: str, keep: float = 1.0) -> gr.HTML:
-    """A pad to draw on. ``value``: 28 x 28 bytes in base64, ink 255. Event: ``change``, after a stroke.
+    """A pad to draw on. Value: 28 x 28 bytes in base64, ink 255. Event: ``change``, after a stroke.
 
     Args:
         keep: the share, from the top, that counts; a line is drawn under it.
     """
-    return _component("pad", value, name, keep=keep)
+    return _component("pad", name, value, keep=keep)
 
 
 def words(text: str = "", style: str = "", name: str | None = None) -> gr.HTML:
@@ -78,7 +77,15 @@ def words(text: str = "", style: str = "", name: str | None = None) -> gr.HTML:
     )
 
 
-def _component(kind: str, value: Any, name: str, **options: Any) -> gr.HTML:
+def table(rows: Iterable[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """HTML of a table whose rows begin with their names."""
+    head, body = "".join(f"<th>{one}</th>" for one in ("", *heads)) if heads else "", ""
+    for name, *cells in rows:
+        body += f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _component(kind: str, name: str, value: Any = None, **options: Any) -> gr.HTML:
     # Gradio finds the events of a component by their quoted names in its script.
     given = json.dumps({"name": name, **options})
     script = f'grpo.{kind}(element, props, watch, trigger, {given}); // "change" "select"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from demo.components import beliefs, drawing_pad, sample_grid, words
+from demo.components import beliefs, drawing_pad, sample_grid, table, words
 from demo.page import Page, View, notes
 from demo.record import SEVEN
 
@@ -35,7 +35,7 @@ def build(page: Page) -> View:
             sure = beliefs("rewards-beliefs")
         with gr.Column(elem_classes="narrative"):
             says = words(style="claim", name="rewards-says")
-            table = words(style="table", name="rewards-table")
+            terms = words(style="table", name="rewards-table")
             group_says = words(style="label", name="rewards-group-says")
             group = sample_grid("rewards-group")
     with gr.Row(elem_classes="transport"):
@@ -64,7 +64,7 @@ def build(page: Page) -> View:
         return [*_graded(found, what), *_group(engine.group(task, digit, seed, recipe), digit)]
 
     inputs = [page.recipe, page.digit, pad, what, centre, task, seed]
-    outputs = [graded, sure, says, table, group_says, group]
+    outputs = [graded, sure, says, terms, group_says, group]
     page.on([what.input, centre.input, task.input, seed.submit, seed.blur], show, inputs, outputs)
     drawn = pad.change(lambda: "mine", None, what, api_visibility="private", queue=False)
     page.on(drawn.then, show, inputs, outputs)
@@ -72,36 +72,34 @@ def build(page: Page) -> View:
 
 
 def _graded(found: dict, what: str) -> list:
-    digit = found["digit"]
+    digit, series = found["digit"], [["classifier", CLASSIFIER], ["judge", JUDGE]]
     if found.get("empty"):
-        nobody = [["classifier", CLASSIFIER, [0] * 10], ["judge", JUDGE, [0] * 10]]
-        return ["", {"digit": digit, "series": nobody}, "Nothing is drawn yet. Draw on the pad.", ""]
+        nobody = {"digit": digit, "series": [[*one, [0] * 10] for one in series]}
+        return ["", nobody, "Nothing is drawn yet. Draw on the pad.", ""]
     sure, read = found["classifier"][digit], max(range(10), key=lambda k: found["judge"][k])
-    pictures = (
-        f"<figure><img src='{found['picture']}' alt='the graded picture'><figcaption>as it is "
-        f"graded</figcaption></figure>"
-        f"<figure><img src='{found['saliency']}' alt='saliency'><figcaption>where the classifier "
-        f"looks</figcaption></figure>"
-    )
-    series = [["classifier", CLASSIFIER, found["classifier"]], ["judge", JUDGE, found["judge"]]]
+    captions = {"picture": "as it is graded", "saliency": "where the classifier looks"}
+    pictures = [
+        f"<figure><img src='{found[name]}' alt='{says}'><figcaption>{says}</figcaption></figure>"
+        for name, says in captions.items()
+    ]
     fooled = what != "mine" and sure > 0.5 and read != digit
-    claim = f"<b>{sure:.3f}</b> is the reward for a {digit}. The judge reads {read}."
-    if fooled:
-        claim = f"<b>{sure:.3f}</b> is paid for a {digit} that is none. The judge reads {read}."
-    paid = {name: weight for name, weight in found["weights"].items() if weight}
-    rows = ""
+    paid = f"is paid for a {digit} that is none" if fooled else f"is the reward for a {digit}"
+    rows = []
     for name, value in found["terms"].items():
-        weight = f"x {paid[name]:g}" if name in paid else "not paid here"
-        rows += f"<tr><th>{name.replace('_', ' ')}</th><td>{value:.3f}</td><td>{weight}</td></tr>"
-    return [pictures, {"digit": digit, "series": series}, claim, f"<table>{rows}</table>"]
+        weight = found["weights"][name]
+        rows.append((name.replace("_", " "), f"{value:.3f}", f"x {weight:g}" if weight else "not paid here"))
+    return [
+        "".join(pictures),
+        {"digit": digit, "series": [[*one, found[one[0]]] for one in series]},
+        f"<b>{sure:.3f}</b> {paid}. The judge reads {read}.",
+        table(rows),
+    ]
 
 
 def _group(found: dict, digit: int) -> list:
-    right = found["reads"].count(digit)
+    advantages, right = found["advantages"], found["reads"].count(digit)
     says = (
-        f"A real group of 16 from the start, asked for a {digit}: mean reward {found['mean']:.2f}, "
-        f"{right} right. "
-        "Under each: its advantage."
+        f"A real group of 16 from the start, asked for a {digit}: mean reward {found['mean']:.2f}, {right} "
+        "right. Under each: its advantage."
     )
-    advantages = found["advantages"]
     return [says, {**found, "notes": notes(advantages, {}), "colours": advantage_colours(advantages)}]

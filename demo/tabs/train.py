@@ -1,6 +1,4 @@
-"""Train live: REINFORCE and GRPO race on this machine; before that, the training of the policies that
-ship.
-"""
+"""Train live: REINFORCE and GRPO race on this machine; before, how the policies that ship were trained."""
 
 from __future__ import annotations
 
@@ -80,13 +78,8 @@ def build(page: Page) -> View:
     live.follow(page, "train", shown, pressed, begin, settings)
     inputs, outputs = [page.recipe, task, names, *mix], [shown]
     page.on([task.input, names.input], recorded, inputs, outputs)
-    shows = example.click(
-        lambda: ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)],
-        None,
-        [task, *mix],
-        api_visibility="private",
-        queue=False,
-    )
+    shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
+    shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
     page.on(shows.then, recorded, inputs, outputs)
     page.linked |= dict(zip(engine.terms, mix, strict=True))
     return View(recorded, inputs, outputs)
