@@ -4,7 +4,6 @@ import copy
 import inspect
 import json
 import math
-import time
 
 import pytest
 import torch
