@@ -2,6 +2,8 @@
 
     python -m core.hub push --repo OWNER/NAME [--private]
     python -m core.hub space --repo OWNER/NAME
+
+What is put there, and how, is in docs/hub.py.
 """
 
 from __future__ import annotations
