@@ -77,8 +77,8 @@ def build(engine: Engine) -> gr.Blocks:
                 with gr.Tab(title, id=name, elem_id=name) as tabs[name]:
                     views[name] = build_tab(shared)
                 linked += [(name, *one) for one in shared.linked.items()]
-        remember(linked, tabs)
         wire(shared, views, tabs, all_tabs, linked)
+        remember(linked, tabs)  # after what says which tab is open
         endpoints(engine)
     page.queue(max_size=64, default_concurrency_limit=4)
     page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
