@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
+from core import parallel
 from core.configs import check_ranges
 from core.objectives import clipped_surrogate, group_advantages
-from core.parallel import mean
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Reinforce(Algorithm):
         if not self.baseline:
             return rewards
         # The first step has only itself to compare with.
-        baseline = past[0] if past else mean(rewards.mean()).item()
+        mean = past[0] if past else parallel.mean(rewards.mean()).item()
         for reward in past[1:]:
-            baseline = self.memory * baseline + (1 - self.memory) * reward
-        return rewards - baseline
+            mean = self.memory * mean + (1 - self.memory) * reward
+        return rewards - mean
 
     def surrogate(self, log_ratio, advantages):
         # Its gradient is advantage times that of the log-probability: with one update, the ratio is 1.
