@@ -73,6 +73,15 @@ window.grpo = (() => {
     return step;
   }
 
+  // Presses of a button so far: those that came before Gradio has shown the last ones count as well.
+  let presses = 0, before = null;
+  function count(shown, most) {
+    presses = shown === before ? presses + 1 : 1;
+    before = shown;
+    setTimeout(() => { before = null; }, 500);
+    return Math.min(most, shown + presses);
+  }
+
   // Presenter mode: the page is a slide.
   function present(on) {
     root.classList.toggle("presenter", on);
@@ -159,5 +168,5 @@ window.grpo = (() => {
     }
   });
 
-  return { make, follow, bytes, percent, still, begin, remember, link, turn, present, help, run, news, root };
+  return { make, follow, bytes, percent, still, begin, remember, link, turn, count, present, help, run, news, root };
 })();

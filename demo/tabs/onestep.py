@@ -119,7 +119,7 @@ def build(page: Page) -> View:
     outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh, shown]
     # The browser counts, so that no press is lost: the server takes all that it has not yet taken.
     for button, js in (
-        (update, f"(updates, fresh) => [Math.min({UPDATES}, updates + 1), false]"),
+        (update, f"(updates, fresh) => [grpo.count(updates, {UPDATES}), false]"),
         (draw, "(updates, fresh) => [updates, true]"),
         (reset, "(updates, fresh) => [0, true]"),
     ):
