@@ -49,7 +49,8 @@ def answers(
     rounds: int = ROUNDS,
 ) -> dict[str, dict]:
     """Seconds of each visitor's answer, by tab, recipe, and how many ask at once."""
-    clients = [Client(address, verbose=False) for _ in range(max(visitors))]
+    patient = {"timeout": 60}  # a busy machine counts, and ends nothing
+    clients = [Client(address, verbose=False, httpx_kwargs=patient) for _ in range(max(visitors))]
     numbers, rows = itertools.count(), {}
 
     def ask(client: Client, together: threading.Barrier, tab: str, recipe: str) -> float:
