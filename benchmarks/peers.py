@@ -136,5 +136,5 @@ def matrices(policy: Policy) -> Iterator[torch.Tensor]:
         yield from (stacked(layer)[0] for layer in (policy.layer1, policy.layer2))
     else:
         for block in policy.blocks:
-            yield from block.matrices()
+            yield from (layer.weight.t() for layer in (block.qkv, block.out, block.gate_up, block.down))
     yield policy.head.weight.t()

@@ -224,5 +224,7 @@ class Trainer:
             race.enter("stopped", "Stopped by you.")
         elif race is not None and action == "leave":  # a page may only be loaded anew
             race.heard = time.monotonic() - SILENCE + GRACE
-        elif race is not None and race.state == ("running" if action == "pause" else "paused"):
-            race.enter("paused" if action == "pause" else "running")
+        elif race is not None and (action, race.state) == ("pause", "running"):
+            race.enter("paused")
+        elif race is not None and (action, race.state) == ("resume", "paused"):
+            race.enter("running")

@@ -215,7 +215,7 @@ def recorded(monkeypatch):
     monkeypatch.setattr(engine, "models", lambda recipe: pytest.fail("a model was asked"))
     for name in shipped.RECIPES:
         if "one_step 7 16" not in engine.recorded(name):
-            pytest.skip("the presses of One step are not recorded of these weights: python -m demo.record")
+            pytest.fail("the presses of One step are not recorded of these weights: python -m demo.record")
     return engine
 
 
