@@ -94,9 +94,12 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
         means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
         axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
         axis.set_title(title)
+        axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:
                 axis.text(0, i, " never" if entry.get("above") is False else " -", va="center")
+    for axis in axes.flat[len(panels) :]:  # not measured
+        axis.set_axis_off()
     success = [entry["mean"] for entry in panels["judge success"]]
     axes[0, 0].set_xlim(max(0.0, min(success) - 0.1), 1)
     axes[0, 0].invert_yaxis()
@@ -200,8 +203,8 @@ def draw_all(place: Place, out: Path) -> None:
         draw_lines(curves, TRAINING, out / f"{task}-curves.png")
         along = {name: [columns(runs[name]["along"], DIVERSITY)] for name in steps if runs[name]["along"]}
         draw_lines(along, DIVERSITY, out / f"{task}-diversity.png")
-        for name in (name for name in runs if "curves" in runs[name]):
-            policy = place.policy(f"{task}/{name}")
+        for name in (name for name in runs if checkpoints.exists(place.folder(f"{task}/{name}"))):
+            policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
             draw_sheet(policy, place.judge(), f"{task}/{name}", out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
             draw_staircase(report, task, out / f"{task}-staircase.png")
