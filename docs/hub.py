@@ -84,7 +84,7 @@ def model_card(repo: str = "OWNER/NAME", root: Path = checkpoints.ROOT) -> str:
         for task, runs in measured["runs"].items():
             parts += [f"### `{recipe}/{task}`", staircase(measured, task)]
             for run in runs:
-                if f"{task}: {run}" in rows:
+                if f"{task}: {run}" in rows and checkpoints.exists(root / recipe / task / run):
                     success = round(rows[f"{task}: {run}"]["success"]["mean"], 4)
                     results.append(
                         EvalResult(
