@@ -42,7 +42,7 @@ FAVOUR = (
 )
 SHARE, WINDOW = 0.9, 3  # of the samples are right, over so many steps
 DIFFERENCE = 1e-4  # of log-probabilities, at most
-LR = 1e-3  # of TRL: the smallest median of samples over three seeds
+LR = 2e-3  # of TRL: of those tried it needs the fewest samples, on average over five seeds
 SEEDS, STEPS = 5, 5
 
 
