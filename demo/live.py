@@ -67,8 +67,7 @@ def follow(
         key, _, seen = heard.partition(" ")
         if not key or not seen.isdecimal():
             return [gr.skip() for _ in followed]
-        if action:
-            engine.trainer.control(key, action.lower())
+        engine.trainer.control(key, action.lower())
         found = engine.trainer.follow(key, int(seen))
         policy = found.get("policy")
         if policy is None or policy in [one[:2] for one in own]:

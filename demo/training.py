@@ -8,6 +8,7 @@ a slow network or ten seconds without one lose nothing. One race at a time, othe
 from __future__ import annotations
 
 import copy
+import math
 import os
 import secrets
 import sys
@@ -29,6 +30,7 @@ from demo.models import Models
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone, and nothing said so
 GRACE = 1.5  # seconds after a page said that it is closed
+ON_THE_WAY = 1.0  # of these, in which questions still arrive that it asked before
 LONGEST = 180.0  # seconds of training; pauses do not count
 PATIENCE = 60.0  # seconds that a paused race may keep others waiting
 QUEUE = 8
@@ -59,6 +61,7 @@ class Race(threading.Thread):
         self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
         self.heard = self.since = time.monotonic()  # of the last question, and of the present state
+        self.left = -math.inf  # when its page said that it is closed
         self.spent: Counter = Counter()  # seconds in each state, before the present one
         self.visitor = ("", "")  # who started it: an address, and the page there
         self.policies = [copy.deepcopy(models.policy(start_of(run, task))) for run in runs]
@@ -198,7 +201,8 @@ class Trainer:
         if race is None:
             says = "This training is gone: the server was restarted. Train starts a new one."
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
-        race.heard = time.monotonic()
+        if time.monotonic() - race.left > ON_THE_WAY:
+            race.heard = time.monotonic()
         ended, steps = race not in self.line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]
         says = f"Live, on this machine. Step {steps}."
@@ -216,14 +220,15 @@ class Trainer:
         return news if seen else {**news, **race.about}
 
     def control(self, key: str, action: str) -> None:
-        """Pause, resume or stop a race; or leave it, which ends it unless its page asks again soon. One that
-        is gone is left alone.
+        """Pause, resume or stop a race; or leave it, which ends it unless its page asks again soon. Another
+        action does nothing, and a race that is gone is left alone.
         """
         race = self.races.get(key)
         if race is not None and action == "stop":
             race.enter("stopped", "Stopped by you.")
         elif race is not None and action == "leave":  # a page may only be loaded anew
-            race.heard = time.monotonic() - SILENCE + GRACE
+            race.left = time.monotonic()
+            race.heard = race.left - SILENCE + GRACE
         elif race is not None and (action, race.state) == ("pause", "running"):
             race.enter("paused")
         elif race is not None and (action, race.state) == ("resume", "paused"):

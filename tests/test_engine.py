@@ -527,11 +527,27 @@ def test_a_race_that_nobody_follows_ends_and_says_why(engine, monkeypatch):
     assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_closed_page_frees_its_turn_unless_it_goes_on_asking(engine, asks):
+    key = race(engine, steps=300)
+    follow(engine, key, lambda news: news["state"] == "running")
+    engine.trainer.control(key, "leave")
+    engine.trainer.follow(key, 0)  # was on the way when the page was closed
+    for _ in range(30):
+        time.sleep(0.1)
+        if asks:
+            engine.trainer.follow(key, 0)
+    ended = "has not been heard of" in engine.trainer.follow(key, 0)["says"]
+    assert ended != asks
+    engine.trainer.control(key, "stop")
+
+
 def test_time_is_limited_and_a_pause_does_not_count(engine, monkeypatch):
     monkeypatch.setattr(training, "LONGEST", 1.0)
     key = race(engine, steps=300)
     follow(engine, key, lambda news: news["state"] == "running")
     engine.trainer.control(key, "pause")
+    engine.trainer.control(key, "")  # a question without an action leaves it as it is
     time.sleep(2.0)
     assert engine.trainer.follow(key, 0)["state"] == "paused"
     engine.trainer.control(key, "resume")

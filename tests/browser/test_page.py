@@ -436,6 +436,6 @@ def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(vi
     second.locator("#train-start").click()
     says(second, "#train-race .status", re.compile("number 1 in the line|Live"))
     page.close(run_before_unload=True)
-    says(second, "#train-race .status", "Live")  # at the page's word, or after 30 s of silence
+    says(second, "#train-race .status", "Live", 15_000)
     second.locator("#train-stop").click()
     says(second, "#train-race .status", "Stopped by you")
