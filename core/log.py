@@ -10,8 +10,13 @@ import importlib
 from pathlib import Path
 
 import torch
+from torchvision.utils import make_grid
 
+from core.policies import Policy
+from core.rl import RLStep
 from core.stages import Stage, rounded
+
+EVERY, ROW = 10, 8  # steps between sheets; samples a label
 
 
 def find(name: str):
@@ -64,11 +69,24 @@ def logged(stage: Stage, kind: str, folder: Path, title: str) -> Stage:
         for progress in stage:
             if progress.record is not None:
                 log = log or LOGS[kind](folder, title)
-                log.write(progress.done, flat(rounded(progress.record)), progress.sheet)
+                sheet = None
+                if progress.policy is not None and progress.record.step % EVERY == 0:
+                    sheet = draw_sheet(progress.policy, progress.record)
+                log.write(progress.done, flat(rounded(progress.record)), sheet)
             yield progress
     finally:
         if log is not None:
             log.close()
+
+
+def draw_sheet(policy: Policy, record: RLStep) -> torch.Tensor:
+    """(H, W, 3) uint8: a few of a step's samples, a row a label."""
+    tokens = record.tokens.unflatten(0, record.rewards.shape)[:, :ROW]  # (L, 8, T)
+    images = policy.tokenizer.decode(tokens.flatten(0, 1).to(policy.device))
+    zoom = max(1, 56 // images.shape[-1])
+    images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    sheet = make_grid(images, nrow=tokens.shape[1], pad_value=0.5)
+    return (255 * sheet).byte().cpu().permute(1, 2, 0).contiguous()
 
 
 def flat(record: dict) -> dict[str, float]:

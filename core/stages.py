@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.utils import make_grid
 
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
@@ -25,10 +24,8 @@ from core.policies import Policy
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, Run
 from core.rewards import Rewards
-from core.rl import RLStep, train
+from core.rl import train
 from core.vqvae import train_tokenizer
-
-SHEET_EVERY, SHEET_ROW = 10, 8  # steps; samples a label
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Progress:
     total: int
     note: str
     record: Any = None  # a step's, where there is one
-    sheet: torch.Tensor | None = None  # (H, W, 3) uint8, now and then: a step's samples, a row a label
+    policy: Policy | None = None  # of a run: that drew the record's samples
 
 
 Stage = Iterator[Progress]
@@ -142,21 +139,10 @@ def rl_stage(
             folder = place.snapshots(task, name) / f"step-{record.step + 1}"
             checkpoints.save(folder, policy, recipe.kind, shape, {**about, "samples": record.samples})
         note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
-        sheet = draw_sheet(policy, record) if record.step % SHEET_EVERY == 0 else None
-        yield Progress(record.step + 1, config.steps, note, record, sheet)
+        yield Progress(record.step + 1, config.steps, note, record, policy)
     about = {**about, "samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
     if rank() == 0:
         checkpoints.save(out, policy, recipe.kind, shape, about, curve)
-
-
-def draw_sheet(policy: Policy, record: RLStep) -> torch.Tensor:
-    """(H, W, 3) uint8: a few of a step's samples, a row a label."""
-    tokens = record.tokens.unflatten(0, record.rewards.shape)[:, :SHEET_ROW]  # (L, 8, T)
-    images = policy.tokenizer.decode(tokens.flatten(0, 1).to(policy.device))
-    zoom = max(1, 56 // images.shape[-1])
-    images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-    sheet = make_grid(images, nrow=tokens.shape[1], pad_value=0.5)
-    return (255 * sheet).byte().cpu().permute(1, 2, 0).contiguous()
 
 
 def rounded(record) -> dict:

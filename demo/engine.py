@@ -78,9 +78,6 @@ class Engine(Races):
 
     # Checks that need to know what is here.
 
-    def _task(self, recipe: Any, task: Any) -> tuple[str, str]:
-        return self._recipe(recipe), checks.one_of("task", task, STARTS)
-
     def _policy(self, value: Any, recipe: str) -> str:
         guests = self._models[recipe].guests if recipe in self._models else {}
         if isinstance(value, str) and value in guests:  # not named among what is allowed: it is one visitor's

@@ -10,7 +10,7 @@ from typing import Any
 from demo import checks
 from demo.checks import RequestError
 from demo.sentences import finding, mixed
-from demo.shipped import COLOURS, GRAY, STARTS, TITLES, Shipped, read
+from demo.shipped import COLOURS, GRAY, TITLES, Shipped, read
 
 # A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
@@ -39,7 +39,7 @@ class Races(Shipped):
         """The checked recipe, task, one to three different runs of it that are here, and what they are paid:
         {} for what is usual.
         """
-        recipe, task = self._recipe(recipe), checks.one_of("task", task, STARTS)
+        recipe, task = self._task(recipe, task)
         here = self.runs(recipe, task)
         wrong = RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
         if not isinstance(names, list) or not 1 <= len(names) <= 3:
@@ -152,6 +152,9 @@ class Races(Shipped):
         """(title, name) of the mistakes whose recipes are here."""
         return [(title, name) for name, (title, recipe) in MISTAKES.items() if recipe in self.recipes]
 
+    def _mistake(self, name: Any) -> str:
+        return checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+
     def mistake(self, name: str = "no-kl") -> dict:
         """One way to get it wrong, what it leads to, and a recorded training beside the same done right.
 
@@ -163,7 +166,7 @@ class Races(Shipped):
             "happens" and "wild": what goes wrong, and where it did; "finding": what was measured; "race": of
             each step the figures of the mistake and of the same done right, and some steps' samples.
         """
-        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        name = self._mistake(name)
         measured = self.metrics("pixels-8x8").get("mistakes", {}).get(name)
         race = self.recorded(MISTAKES[name][1]).get(json.dumps(["mistake", name]))
         if race is None:
@@ -178,7 +181,7 @@ class Races(Shipped):
 
     def train_mistake(self, name: Any) -> dict:
         """Start the race of a mistake and the same done right; returns its first news."""
-        name = checks.one_of("mistake", name, [name for _, name in self.mistakes()])
+        name = self._mistake(name)
         models, (mistake, about) = self.models(MISTAKES[name][1]), self._about_mistake(name)
         return self.trainer.start(about, models, mistake.task, [mistake, mistake.right], 0)
 

@@ -68,6 +68,9 @@ class Shipped:
     def _recipe(self, value: Any) -> str:
         return checks.one_of("recipe", value, self.recipes)
 
+    def _task(self, recipe: Any, task: Any) -> tuple[str, str]:
+        return self._recipe(recipe), checks.one_of("task", task, STARTS)
+
     def _is_here(self, recipe: str, name: str) -> bool:
         folder = self.root / recipe / name
         return (folder / "config.json").is_file() and (folder / "weights.safetensors").is_file()

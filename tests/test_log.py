@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from core import checkpoints
+from core.log import draw_sheet
 from core.place import Place
 from core.recipes import find_recipe
-from core.stages import draw_sheet
 from core.train import main
 
 NUMBERS = {"reward", "terms/confidence", "success", "kl", "entropy", "clip_fraction", "gradient_norm"}
