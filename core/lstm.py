@@ -69,7 +69,7 @@ class LSTMPolicy(Policy):
 
     def _label(self, labels: torch.Tensor):
         """(B,) labels to three (scale, shift) and two initial (hidden, cell), each of them (B, H)."""
-        parts = self.label[labels].unbind(1)
+        parts = self.label[labels].transpose(0, 1).contiguous()  # as cuDNN wants its states
         return parts[0:2], parts[2:4], parts[4:6], parts[6:8], parts[8:10]
 
     def _logits(self, labels, tokens):

@@ -1,5 +1,6 @@
-"""On which device tensors are, and two processes that train as one. None of it needs a GPU, or tries one."""
+"""On which device tensors are, and two processes that train as one. Where there is a GPU, it is tried too."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -63,6 +64,44 @@ def test_rl_makes_every_tensor_where_the_policy_is(kind):
         assert patches.blank.device == patches.codebook.device
         with pytest.raises(RuntimeError, match="meta"):
             policy.sample(torch.arange(3), generator=generator)
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU on this machine")
+
+
+@needs_gpu
+def test_a_gpu_draws_from_the_distribution_that_it_scores(kind):
+    device, labels = find_device("cuda"), torch.arange(300) % 10
+    policy, twin = make_policy(kind, size=8, levels=16).to(device), make_policy(kind, size=8, levels=16)
+    generator = torch.Generator(device).manual_seed(0)
+    rollout = policy.sample(labels.to(device), 0.8, generator)
+    for other, where in ((policy, device), (twin, "cpu")):
+        with torch.no_grad():
+            scored = other.log_probs(labels.to(where), rollout.tokens.to(where), 0.8)
+        torch.testing.assert_close(rollout.distributions.cpu(), scored.cpu(), rtol=1e-3, atol=1e-4)
+    chance, drawn = rollout.distributions[:, 0].exp().mean(0), rollout.tokens[:, 0]
+    share = torch.bincount(drawn, minlength=16) / len(labels)
+    assert (share - chance).abs().max() < 4 * 0.5 / len(labels) ** 0.5, "four standard errors"
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_gpu_has_the_gradient_of_the_cpu_for_the_same_samples(name):
+    config = dataclasses.replace(CONFIG, steps=1)
+
+    def step(device: torch.device, drawn: torch.Tensor | None = None) -> dict:
+        generator = torch.Generator(device).manual_seed(0)
+        policy, settings = setting(generator, ALGORITHMS[name], config, device)
+        learner = policy if drawn is None else DrawnOtherwise(policy, lambda *_: drawn)
+        (seen,) = watch(policy, train(learner, *settings))
+        return seen
+
+    gpu = step(find_device("cuda"))
+    cpu = step(torch.device("cpu"), gpu["tokens"].cpu())
+    for key in ("reward", "success", "kl", "entropy", "clip_fraction", "gradient_norm"):
+        assert gpu[key] == pytest.approx(cpu[key], rel=1e-3, abs=1e-6), key
+    one, other = (torch.cat([part.flatten().cpu() for part in seen["gradient"]]) for seen in (gpu, cpu))
+    assert (one - other).norm() < 1e-3 * other.norm()
 
 
 def same(found, expected, name: str) -> None:

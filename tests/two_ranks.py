@@ -19,9 +19,9 @@ ALGORITHMS = {"grpo": GRPO(), "reinforce-baseline": Reinforce(baseline=True)}
 CONFIG = RLConfig(digits=(1, 7, 3, 0), group=8, steps=4, lr=0.01, beta=0.02, clip=0.05, warmup=1)
 
 
-def setting(generator: torch.Generator, algorithm, config: RLConfig):
+def setting(generator: torch.Generator, algorithm, config: RLConfig, device="cpu"):
     """A policy, and its training: 3x3 pixels, and a reward that differs from sample to sample."""
-    policy, reference = (make_policy("lstm", size=3, levels=3, seed=5) for _ in range(2))
+    policy, reference = (make_policy("lstm", size=3, levels=3, seed=5).to(device) for _ in range(2))
     rewards = Rewards(Brightness(), reference, {"confidence": 1.0, "little_ink": 0.5})
     return policy, (reference, rewards, Brightness(), algorithm, config, generator)
 
