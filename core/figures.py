@@ -85,7 +85,9 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
     names = [name for name in COLOURS if f"{task}: {name}" in rows]
     headings = {"success": "judge success", "kl": "KL spent, nats", "coverage": "coverage of real digits"}
     panels = {title: [rows[f"{task}: {name}"][key] for name in names] for key, title in headings.items()}
-    panels["samples to 90 % success"] = [runs[name]["samples"]["0.9"] for name in names]
+    needed = [runs[name]["samples"]["0.9"] for name in names]
+    if not all(found["above"] for found in needed):  # the start's success is: nothing to count
+        panels["samples to 90 % success"] = needed
     for key, title in {"start": "variance at the start", "halfway": "variance half way"}.items():
         if key in runs["variance"]:
             panels[title] = [{"mean": runs["variance"][key].get(name), "interval": None} for name in names]
@@ -135,7 +137,7 @@ def draw_sheet(policy: Policy, judge: Classifier, title: str, path: Path) -> Non
 
 def draw_steps(place: Place, task: str, name: str, path: Path) -> None:
     """One sample a label along a run's training, from the same random numbers."""
-    judge, seen, parts = place.judge(), [], []
+    judge, seen, parts = place.judge().cpu(), [], []
     for samples, policy in place.along(task, name):
         seen.append(f"{samples:,}")
         parts.append(judged_samples(policy, judge, torch.arange(10), seed=3))
@@ -151,13 +153,14 @@ def draw_rewards(place: Place, task: str, path: Path) -> None:
     """What each reward term makes of the start's samples, from the worst to the best by each."""
     reference = place.start(task)
     rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
-    labels = torch.arange(300) % 10
-    rollout = reference.sample(labels, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(300, device=place.device) % 10
+    rollout = reference.sample(labels, generator=torch.Generator(place.device).manual_seed(0))
     images = reference.tokenizer.decode(rollout.tokens)
     terms = rewards.terms(images, labels, rollout.tokens, TERMS)
+    images, labels = images.cpu(), labels.cpu()
     figure, axes = plt.subplots(len(TERMS), 1, figsize=(13, 1.6 * len(TERMS)))
     for axis, (name, values) in zip(axes, terms.items(), strict=True):
-        shown = values.argsort()[torch.linspace(0, len(values) - 1, 12).long()]
+        shown = values.cpu().argsort()[torch.linspace(0, len(values) - 1, 12).long()]
         side = show(axis, images[shown], torch.zeros(12, dtype=torch.bool), columns=12)
         captions = [f"{labels[i]}: {values[i]:.2f}" for i in shown]
         axis.set_xticks([side * (i + 0.5) for i in range(12)], captions)
@@ -166,7 +169,7 @@ def draw_rewards(place: Place, task: str, path: Path) -> None:
 
 
 def judged_samples(policy: Policy, judge: Classifier, labels: torch.Tensor, seed: int):
-    """A sample a label, (B, 1, H, W), and whether the judge reads each as another digit, (B,)."""
+    """A sample a label, (B, 1, H, W), and whether the judge, on the CPU, reads another digit, (B,)."""
     images, _ = draw(policy, None, labels, seed)
     return images, predict(judge, images).argmax(1) != labels
 
@@ -205,7 +208,7 @@ def draw_all(place: Place, out: Path) -> None:
         draw_lines(along, DIVERSITY, out / f"{task}-diversity.png")
         for name in (name for name in runs if checkpoints.exists(place.folder(f"{task}/{name}"))):
             policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
-            draw_sheet(policy, place.judge(), f"{task}/{name}", out / f"{task}-{name}-samples.png")
+            draw_sheet(policy, place.judge().cpu(), f"{task}/{name}", out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
             draw_staircase(report, task, out / f"{task}-staircase.png")
             draw_frontier(report, task, out / f"{task}-frontier.png")

@@ -127,18 +127,6 @@ def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda images: pixels.decode(pixels.encode(resize(images, recipe.size)))
 
 
-@dataclass(frozen=True)
-class Where:
-    """The options of every command."""
-
-    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
-    checkpoints: Path = checkpoints.ROOT  # where what ships is
-    runs: Path = RUNS  # where what does not ship is
-
-    def place(self) -> Place:
-        return Place(find_recipe(self.recipe), self.checkpoints, self.runs)
-
-
 def find_device(name: str) -> torch.device:
     """The device by that name; "auto" is a GPU if there is one. Raises ValueError where it is not there."""
     number = int(os.environ.get("LOCAL_RANK", 0))  # torchrun gives each process a GPU of its own
@@ -153,14 +141,27 @@ def find_device(name: str) -> torch.device:
 
 
 @dataclass(frozen=True)
+class Where:
+    """The options of every command."""
+
+    recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
+    checkpoints: Path = checkpoints.ROOT  # where what ships is
+    runs: Path = RUNS  # where what does not ship is
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"  # auto: a GPU if there is one
+
+    def place(self) -> Place:
+        recipe, device = find_recipe(self.recipe), find_device(self.device)
+        return Place(recipe, self.checkpoints, self.runs, device=device)
+
+
+@dataclass(frozen=True)
 class Work(Where):
     """The options of the commands that train and measure."""
 
     data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
-    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"  # auto: a GPU if there is one
 
     def place(self) -> Place:
-        return replace(super().place(), data_root=self.data_root, device=find_device(self.device))
+        return replace(super().place(), data_root=self.data_root)
 
 
 def exit_code(work: Callable[[], None], again: str = "The same command starts anew.") -> int:
@@ -175,6 +176,8 @@ def exit_code(work: Callable[[], None], again: str = "The same command starts an
         print(f"stopped; what was finished is kept, nothing is half-written. {again}", file=sys.stderr)
         return 130
     except (ValueError, DataError, CheckpointError, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
+        refused = isinstance(error, ValueError)
+        if not refused or os.environ.get("RANK", "0") == "0":  # all of torchrun's processes refuse alike
+            print(f"error: {error}", file=sys.stderr)
+        return 2 if refused else 1
     return 0

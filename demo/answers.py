@@ -348,11 +348,12 @@ def complete(models: Models, name: str, digit: int, temperature: float, seed: in
     return {**grid(samples, digit, 6), "given": given, "trajectory": path}
 
 
-def packed(models: Models, name: str) -> str:
-    """A policy as a zip of the two files of a checkpoint; returns its path."""
+def packed(models: Models, name: str, path: Path) -> str:
+    """A policy as a zip of the two files of a checkpoint; returns its path, which ends in .zip."""
     place, policy = Place(RECIPES[models.recipe]), models.policy(name)
     guidance = getattr(policy, "guidance", 1)
     shape = place.shape if guidance == 1 else {**place.shape, "guidance": guidance}
-    folder = Path(tempfile.mkdtemp()) / "policy"
-    save(folder, policy, place.recipe.kind, shape, {"recipe": models.recipe, "trained": "live, in the page"})
-    return shutil.make_archive(str(folder), "zip", folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, about = Path(scratch) / "policy", {"recipe": models.recipe, "trained": "live, in the page"}
+        save(folder, policy, place.recipe.kind, shape, about)
+        return shutil.make_archive(str(path.with_suffix("")), "zip", folder)

@@ -49,8 +49,9 @@ def endpoints(engine: Engine) -> None:
             again and again, "state", "says" and, for each step since the last report, its "points".
         """
         with refusals():
-            usual = {"seed": seed, "recipe": recipe, "rewards": rewards, "picture": picture}
-            news = engine.train(task, runs, digits, **usual)
+            news = engine.train(
+                task, runs, digits, seed=seed, recipe=recipe, rewards=rewards, picture=picture
+            )
             key, seen = news["key"], 0
             engine.trainer.own(key, visitor(request, request))
         try:

@@ -80,6 +80,13 @@ def temperature(value: Any) -> float:
     return number("temperature", value, 0.25, 2.0)
 
 
+def switch(name: str, value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} is {shown(value)}; allowed: true or false.")
+    return value
+
+
 def picture(value: Any) -> list[list[float]]:
     """A drawing, paper 0 and ink 1: 28 rows of 28 numbers, or what the pad sends, 784 bytes in base64."""
     if isinstance(value, str) and len(value) < 2000:

@@ -193,7 +193,8 @@ class Engine(Races):
             "picture" that was graded and the "saliency" of its pixels.
         """
         recipe, task = self._task(recipe, task)
-        return self.ask(recipe, "score", checks.picture(picture), checks.digit(digit), task, bool(centre))
+        picture, digit, centre = checks.picture(picture), checks.digit(digit), checks.switch("centre", centre)
+        return self.ask(recipe, "score", picture, digit, task, centre)
 
     def fool(self, what: str, digit: int, task: str, seed: int, recipe: str) -> dict:
         """``score`` of an empty sheet ("blank"), or of what the classifier believes, climbed from noise."""
@@ -250,7 +251,7 @@ class Engine(Races):
             raise RequestError(f"group is {group}; allowed: 4, 16 or 64.")
         group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
         sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
-        fresh = bool(fresh) or updates == 0
+        fresh = checks.switch("fresh", fresh) or updates == 0
         known = self.recorded(recipe).get(f"one_step {digit} {group}", [])
         if updates < len(known):
             found = walks.unpack(known[updates if fresh else updates - 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -49,7 +50,9 @@ class Models:
                 try:
                     self.loaded[name] = make()
                 except CheckpointError as error:
-                    raise RequestError(f"{self.recipe}/{name} cannot be used: {error}") from error
+                    # Where on this machine that is, is no visitor's business.
+                    words = str(error).replace(f"{self.root}{os.sep}", "")
+                    raise RequestError(f"{self.recipe}/{name} cannot be used: {words}") from error
             return self.loaded[name]
 
     def policy(self, name: str) -> Policy:

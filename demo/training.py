@@ -12,11 +12,13 @@ import math
 import os
 import secrets
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 import torch
 
@@ -157,6 +159,7 @@ class Trainer:
         self.lock, self.threads = threading.RLock(), torch.get_num_threads()
         self.races: dict[str, Race] = {}
         self.line: list[Race] = []  # the one that trains, then those that wait
+        self.folder = tempfile.TemporaryDirectory(prefix="trained-")  # of policies to download
 
     def start(self, *settings) -> dict:
         """Start a race (see there for the settings), or let it wait; returns its first news."""
@@ -194,6 +197,11 @@ class Trainer:
             for old in [old for old in self.races.values() if old not in self.line][:-KEPT]:
                 del self.races[old.key]
                 old.models.guests.pop(f"mine:{old.key}", None)
+                self.download(old.key).unlink(missing_ok=True)
+
+    def download(self, key: str) -> Path:
+        """Where the policy of a race is packed for its visitor."""
+        return Path(self.folder.name) / f"policy-{key}.zip"
 
     def follow(self, key: str, seen: int) -> dict:
         """News of a race since its first ``seen`` steps, for ``components.race``."""

@@ -33,6 +33,9 @@ def test_a_device_that_is_not_there_is_refused_in_a_sentence(monkeypatch, capsys
         assert command(words) == 2
         assert capsys.readouterr().err == "error: --device cuda is not on this machine; PyTorch finds: cpu.\n"
     assert find_device("auto") == torch.device("cpu")
+    monkeypatch.setenv("RANK", "1")  # of torchrun's processes, which all refuse the same
+    assert main(["grpo", "--recipe", "tiny-4x4", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == ""
 
 
 def test_auto_is_a_gpu_where_there_is_one_and_each_process_has_its_own(monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -242,6 +243,7 @@ GOOD = {
         ("score", {"picture": [[math.nan] * 28] * 28}, "picture holds nan"),
         ("score", {"picture": "x" * 10_000}, "picture is 'xxx"),
         ("score", {"picture": "AAAA"}, "picture is 'AAAA'"),
+        ("score", {"picture": BLANK, "centre": "no"}, "centre is 'no'; allowed: true or false"),
         ("complete", {"rows": 9}, "rows is 9; allowed: a whole number from 0 to 8"),
     ],
 )
@@ -338,8 +340,10 @@ def test_a_missing_or_damaged_run_is_left_out_and_nothing_else(tmp_path):
     engine = Engine(tmp_path)
     assert engine.recipes == ["pixels-8x8"]
     assert "steer/grpo-kl" not in [name for _, name in engine.policies("pixels-8x8")]
-    with pytest.raises(RequestError, match=r"steer/grpo-scaled cannot be used: "):
+    with pytest.raises(RequestError, match=r"steer/grpo-scaled cannot be used: ") as refused:
         engine.generate("steer/grpo-scaled")
+    assert "pixels-8x8/steer/grpo-scaled/weights.safetensors" in str(refused.value)
+    assert str(tmp_path) not in str(refused.value), "a visitor need not know where that is on the server"
     assert engine.generate("steer/grpo")["count"] == 24
     assert ladder(engine.metrics("pixels-8x8"), "steer") == []
     assert engine.mistake("scaled")["finding"].startswith("Not measured")
@@ -410,8 +414,14 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     assert points[2]["racers"][0]["frame"] != points[2]["racers"][1]["frame"]
     assert engine.generate(f"mine:{key}", 7, 1.0, 0, 4)["count"] == 4
     assert engine.compare("steer", 7, 0, other=f"mine:{key}")["policies"][-1]["kl"] > 0
-    names = zipfile.ZipFile(engine.weights(key)).namelist()
-    assert {"config.json", "weights.safetensors"} <= set(names)
+    packed = Path(engine.weights(key))
+    assert {"config.json", "weights.safetensors"} <= set(zipfile.ZipFile(packed).namelist())
+    assert list(packed.parent.iterdir()) == [packed]
+    for _ in range(training.KEPT):
+        follow(engine, race(engine))
+    assert not packed.exists(), "it goes with the race that is forgotten"
+    with pytest.raises(RequestError, match="this training is gone"):
+        engine.weights(key)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
