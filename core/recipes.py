@@ -78,7 +78,7 @@ def two_ends(config: RLConfig) -> dict[str, Run]:
 
 
 # Steering one digit at 8x8: fast enough to watch.
-ONE_DIGIT = RLConfig(digits=(7,), group=64, steps=40, lr=1e-3, label_lr=20, beta=0.05, average=0.9)
+ONE_DIGIT = RLConfig(digits=(7,), group=64, steps=40, lr=2e-3, label_lr=20, beta=0.03, average=0.9)
 
 PIXELS = Recipe(
     name="pixels-8x8",

@@ -1,1 +1,1 @@
-"""The browser: the only code that imports gradio."""
+"""The demo, a Gradio app. No other package imports gradio."""

@@ -205,16 +205,6 @@ def lesson(models: Models, digit: int) -> dict:
     return {**group(models, "steer", digit, seed), "changed": pictures.rounded(changed, 2)}
 
 
-def one_step(models: Models, digit: int, group: int, updates: int, fresh: bool) -> dict:
-    """A group of One step, see ``in_walk``: the one that the next update will draw where it is ``fresh``,
-    otherwise the one that the last of the ``updates`` drew.
-    """
-    walk = stepping.walk(models, digit, group)
-    while walk.updates < updates:
-        walk.update()
-    return in_walk(walk, updates if fresh else updates - 1)
-
-
 def in_walk(walk: stepping.Walk, at: int) -> dict:
     """The group that was drawn after ``at`` updates, for ``walks.view``.
 

@@ -36,7 +36,7 @@ class Engine(Races):
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
-        key = self._key(call, asked)
+        key = f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
         if key in self.recorded(recipe):
             return self.recorded(recipe)[key]
         with self.turn():
@@ -47,9 +47,6 @@ class Engine(Races):
         if self.recording is not None:
             self.recording[key] = found
         return found
-
-    def _key(self, call: str, asked: tuple) -> str:
-        return f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
     @contextmanager
     def turn(self):
@@ -160,15 +157,8 @@ class Engine(Races):
         if other:
             names.append(self._policy(other, recipe))
         rows = [self.portrait(name, digit, seed, recipe) for name in dict.fromkeys(names)]
-        by_name = {row["policy"]: row for row in rows}
-        return {
-            "task": task,
-            "digit": digit,
-            "seed": seed,
-            "recipe": recipe,
-            "policies": rows,
-            "verdict": verdict(by_name[ends[0]], by_name[ends[1]]) if len(ends) == 2 else "",
-        }
+        said = verdict(*rows[2:4]) if len(ends) == 2 else ""
+        return {"digit": digit, "policies": rows, "verdict": said}
 
     def score(
         self,
@@ -252,18 +242,22 @@ class Engine(Races):
         group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
         sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
         fresh = checks.switch("fresh", fresh) or updates == 0
-        known = self.recorded(recipe).get(f"one_step {digit} {group}", [])
+        known, at = (
+            self.recorded(recipe).get(f"one_step {digit} {group}", []),
+            updates if fresh else updates - 1,
+        )
         if updates < len(known):
-            found = walks.unpack(known[updates if fresh else updates - 1])
+            found = walks.unpack(known[at])
         else:
-            self._walk(recipe, digit, group, updates)
-            found = self.ask(recipe, "one_step", digit, group, updates, fresh)
+            found = self._walk(recipe, digit, group, updates, at)
         return {**walks.view(found, fresh, sample), "updates": updates, "recorded": len(known) - 1}
 
-    def _walk(self, recipe: str, digit: int, group: int, updates: int) -> None:
-        """Take the updates of One step that nobody took yet; between two of them others get their turn."""
+    def _walk(self, recipe: str, digit: int, group: int, updates: int, at: int) -> dict:
+        """The group of One step that was drawn after ``at`` updates. Those that nobody took yet are taken;
+        between two of them others get their turn.
+        """
         models = self.models(recipe)
-        from demo import stepping
+        from demo import answers, stepping
 
         with self.turn():
             walk = stepping.walk(models, digit, group)
@@ -271,6 +265,7 @@ class Engine(Races):
             with self.turn():
                 if walk.updates < updates:  # another visitor may have taken it
                     walk.update()
+        return answers.in_walk(walk, at)
 
     def spread(self, digit: int, recipe: str) -> dict:
         """How much the mean of a group varies, by its size."""

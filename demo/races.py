@@ -26,7 +26,7 @@ MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is 
 
 
 class Races(Shipped):
-    """What Train live and Mistakes ask for. Each answer is for ``components.race``."""
+    """What Train live and Mistakes ask for: recorded races and live ones, for ``components.race``."""
 
     @cached_property
     def trainer(self):

@@ -16,7 +16,7 @@ import os
 import time
 
 from demo.engine import GROUPS, Engine
-from demo.races import EXAMPLE, MISTAKES
+from demo.races import EXAMPLE, MISTAKES, recording
 from demo.shipped import STARTS
 
 UPDATES = {(7, 16): 20}  # of One step, by digit and group: those of its default view, until it draws sevens
@@ -95,7 +95,7 @@ def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:
     return found
 
 
-def finished(engine: Engine, first: dict, key: str, says: str) -> dict:
+def finished(engine: Engine, first: dict, name: str, says: str) -> dict:
     """A live race, followed from its first news to its end, as a recording for ``components.race``."""
     from demo import training
 
@@ -111,28 +111,20 @@ def finished(engine: Engine, first: dict, key: str, says: str) -> dict:
         if point["step"] not in SHOWN:
             for racer in point["racers"]:
                 racer["frame"] = None
-    return {
-        **first,
-        "key": key,
-        "state": "recorded",
-        "over": True,
-        "says": says,
-        "from": 0,
-        "points": points,
-    }
+    return {**first, **recording(name, says, points)}
 
 
 def example(engine: Engine, recipe: str) -> dict:
     """The example of a reward of one's own, trained on as Train live would."""
     first = engine.train("steer", ["reinforce", "grpo"], list(range(10)), recipe=recipe, rewards=EXAMPLE)
     says = "Recorded: a race on another reward than the usual one. Move the slider, or press Train."
-    return finished(engine, first, f"recorded {recipe} example", says)
+    return finished(engine, first, f"{recipe} example", says)
 
 
 def mistake(engine: Engine, name: str) -> dict:
     """A mistake beside the same done right, trained as a visitor would."""
     says = "Recorded: a training as it runs live. Move the slider, or press Train."
-    return finished(engine, engine.train_mistake(name), f"recorded {name}", says)
+    return finished(engine, engine.train_mistake(name), name, says)
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ USUAL = {  # what a step of all ten digits can bear
 def settings(recipe: str, task: str, digits: Any, steps: Any, group: Any, beta: Any, lr: Any) -> RLConfig:
     """A checked request to train, where None means what is usual. Raises RequestError."""
     digits, usual = tuple(checks.digits(digits)), USUAL[recipe]
-    if len(digits) == 1:
+    if len(digits) == 1 and recipe == "pixels-8x8":
+        usual = ONE_DIGIT
+    elif len(digits) == 1:
         usual = dataclasses.replace(usual, group=ONE_DIGIT.group, steps=ONE_DIGIT.steps)
     group = usual.group if group is None else checks.whole("group", group, 2, 128)
     if group * len(digits) > MOST:

@@ -21,30 +21,21 @@ LINES = {  # by number: the file, the function, and how the line in it begins
 }
 
 
-def find(file: str, function: str, begins: str) -> dict:
-    """A line of a function: {"where": "core/objectives.py:41", "text": the function, "line": within it}.
-
-    Raises LookupError where there is no such line.
+def find(file: str, function: str, begins: str) -> dict | None:
+    """A line of a function: {"where": "core/objectives.py:41", "text": the function, "line": within it}; None
+    where it is gone.
     """
     text = (ROOT / file).read_text(encoding="utf-8")
     node = ast.parse(text)
     for name in function.split("."):
-        node = next((one for one in node.body if getattr(one, "name", "") == name), None)
-        if node is None:
-            raise LookupError(f"{file} has no {function}.")
-    lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+        node = next((one for one in getattr(node, "body", ()) if getattr(one, "name", "") == name), None)
+    lines = text.splitlines()[node.lineno - 1 : node.end_lineno] if node else []
     for at, line in enumerate(lines):
         if line.strip().startswith(begins):
             return {"where": f"{file}:{node.lineno + at}", "text": "\n".join(lines), "line": at}
-    raise LookupError(f"no line of {function} in {file} begins with {begins!r}.")
+    return None
 
 
 def find_all() -> dict[str, dict]:
     """``find`` of every number; one whose line is gone is left out, and takes nothing else with it."""
-    found = {}
-    for name, line in LINES.items():
-        try:
-            found[name] = find(*line)
-        except (LookupError, OSError):
-            continue
-    return found
+    return {name: found for name, line in LINES.items() if (found := find(*line))}

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 
 from core.algorithms import GRPO, Reinforce
-from core.classifiers import predict
 from core.objectives import exact_kl
 from core.policies import gather
 from core.rl import Batch, make_batch, train
@@ -67,9 +66,8 @@ class Walk:
         self.labels = torch.full((group,), digit)
         self.policy, self.rewards = copy.deepcopy(self.start), models.rewards("steer")
         self.generator = torch.Generator().manual_seed(SEED)
-        judge = models.judge
         self.training = train(
-            self.policy, self.start, self.rewards, judge, ALGORITHM, self.config, self.generator
+            self.policy, self.start, self.rewards, models.judge, ALGORITHM, self.config, self.generator
         )
         self.groups: list[Group] = []
         self.draw()
@@ -90,7 +88,7 @@ class Walk:
         weights = {name: algorithm.advantages(rewards, []) for name, algorithm in WEIGHTS.items()}
         reference = self.start.log_probs(self.labels, rollout.tokens, self.config.temperature)
         self.batch, _ = make_batch(rollout, self.labels, weights["grpo"], reference, self.config)
-        reads = predict(self.models.judge, images).argmax(1)
+        reads = self.models.judge(images).argmax(1)
         samples = Samples(rollout.tokens, images, rollout.log_probs, rewards[0], reads)
         before = Scores.of(rollout.distributions, self.batch)
         weights = {name: weight[0] for name, weight in weights.items()}

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -106,14 +107,12 @@ class Race(threading.Thread):
             time.sleep(0.05)
 
     def run(self) -> None:
-        racing: list[tuple] = []
+        racing = [self.records(run, policy) for run, policy in zip(self.runs, self.policies, strict=True)]
         try:
             self.check()
-            for run, policy in zip(self.runs, self.policies, strict=True):
-                racing.append((self.records(run, policy), run, policy))
             with ThreadPoolExecutor(len(racing), initializer=step_back) as pool:
                 for _ in range(self.runs[0].config.steps):
-                    taken = [pool.submit(self.step, *one) for one in racing]
+                    taken = [pool.submit(next, records) for records in racing]
                     wait(taken)  # all of them, also where one failed: a run that still works cannot be closed
                     records, racers = zip(*(one.result() for one in taken), strict=True)
                     first = records[0]
@@ -124,7 +123,7 @@ class Race(threading.Thread):
         except Exception as error:  # whatever it is, the page says it in words
             self.enter("failed", f"The training failed: {error or type(error).__name__}")
         finally:
-            for records, _, _ in racing:
+            for records in racing:
                 records.close()
             for policy in self.policies:
                 for module in policy.modules():
@@ -132,17 +131,15 @@ class Race(threading.Thread):
                 policy.zero_grad(set_to_none=True)
             self.trainer.finish(self)
 
-    def records(self, run: Run, policy: Policy) -> Iterator[RLStep]:
-        """The training of a run. All have the same random numbers."""
+    def records(self, run: Run, policy: Policy) -> Iterator[tuple[RLStep, dict]]:
+        """The steps of a run, and what the page shows of each. All runs have the same random numbers."""
         models, generator = self.models, torch.Generator().manual_seed(self.seed)
         rewards, start = models.rewards(self.task, run.rewards, self.drawing), start_of(run, self.task)
         learns, reference = learner(run, policy), models.policy(start)
-        return train(learns, reference, rewards, models.judge, run.algorithm, run.config, generator)
-
-    def step(self, records: Iterator[RLStep], run: Run, policy: Policy) -> tuple[RLStep, dict]:
-        """One step of a run, and what the page shows of it."""
-        record = next(records)
-        return record, figures(self.models, self.task, run, policy, record)
+        steps = train(learns, reference, rewards, models.judge, run.algorithm, run.config, generator)
+        with closing(steps):  # then the policy keeps its averaged weights
+            for record in steps:
+                yield record, figures(models, self.task, run, policy, record)
 
 
 def step_back() -> None:

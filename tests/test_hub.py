@@ -229,6 +229,7 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
 
     for path in [tmp_path / "app", *(tmp_path / "app").rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
+    python = os.environ.get("SPACE_PYTHON", sys.executable)  # .ci/run: one with the app's requirements alone
     absent = tmp_path / "absent"  # stands in for what only the tests need: a Space has none of it
     absent.mkdir()
     brought = {Requirement(line).name for line in requires("gradio")}
@@ -249,7 +250,7 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
     bound = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []  # root obeys modes, too
     log = (tmp_path / "log").open("w+")
     app = subprocess.Popen(
-        [*bound, sys.executable, "app.py"],
+        [*bound, python, "app.py"],
         cwd=tmp_path / "app",
         env={name: value for name, value in os.environ.items() if not name.startswith("HF_")} | home,
         stdout=log,

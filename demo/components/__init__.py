@@ -44,7 +44,11 @@ def distribution(name: str, follows: str) -> gr.HTML:
 
 
 def sample_grid(name: str, choose: bool = False) -> gr.HTML:
-    """Samples in rows, or one's tokens. Value: see ``answers.grid``. Event, to ``choose``: ``select``."""
+    """Samples in rows, or one's tokens. Event, to ``choose``: ``select``.
+
+    Value: as ``answers.grid`` makes it and, as wanted, of each its "notes" (below it), "colours" (of the
+    frame) and "names"; which one is "chosen", which are "twins"; "says" what all are, for screen readers.
+    """
     return _component("grid", name, choose=choose)
 
 
@@ -56,7 +60,9 @@ def live_chart(name: str) -> gr.HTML:
 def race(name: str) -> gr.HTML:
     """Runs side by side over one training: figures, samples and curves, with a slider to go back.
 
-    Value: see ``Races.training`` for a recorded one, and ``Trainer.follow`` for news of a live one.
+    Value: "racers" ({"title", "colour", "says"} each), "steps", "most_samples" and "wall" ({"columns",
+    "count", "digits", "size"}); and news: "key", "state", "over", "says", and from step "from" on the
+    "points" ({"step", "samples", "racers": [{"success", "kl", "frame", ...}]} each).
     """
     return _component("race", name)
 

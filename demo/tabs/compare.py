@@ -48,18 +48,15 @@ def build(page: Page) -> View:
         found = engine.compare(task, digit, seed, recipe, other)
         values = [found["verdict"]]
         for one in found["policies"]:
-            path = {**one["trajectory"], "colour": one["colour"]}
             low, high = (round(100 * end) for end in one["interval"])
             twins = len(one["wall"]["twins"])
-            lines = [f"{twins} near-twins"]
-            if one["policy"].count("/"):
-                lines = [f"{lines[0]}, moved {one['kl']:.1f} nats"]
+            lines = [f"{twins} near-twins, moved {one['kl']:.1f} nats"]
             if one["to90"]:
                 lines = [*lines, f"90 % right after {one['to90']:,.0f} samples"]
             values += [
                 gr.Column(visible=True),
                 f"<span style='border-color:{one['colour']}'>{one['title']}</span>",
-                path,
+                one["trajectory"],
                 f"<img src='{one['mean']}' alt='mean picture'><img src='{one['map']}' alt='where the "
                 f"policy changed'>",
                 f"<b>{one['right']} %</b><br>right ({low}–{high})<span class='track'>"

@@ -47,7 +47,7 @@ def build(page: Page) -> View:
         found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)
         path = engine.trajectory(policy, digit, temperature, seed, COUNT, 0, recipe)
         right = found["reads"].count(digit)
-        says = f"<b>{found['title']}</b> draws {digit}: the judge reads {right} of {COUNT} as {_a(digit)}."
+        says = f"<b>{found['title']}</b> draws {digit}: the judge reads {right} of {COUNT} as {digit}."
         notes = [f"{reward:.2f}" for reward in found["rewards"]]
         return {**found, "notes": notes, "says": f"{COUNT} samples of {digit}, {right} right"}, path, says
 
@@ -61,7 +61,3 @@ def build(page: Page) -> View:
     page.on(samples.select, choose, inputs, [drawing])
     page.linked |= {"temperature": temperature}
     return View(show, inputs, outputs)
-
-
-def _a(digit: int) -> str:
-    return f"an {digit}" if digit == 8 else f"a {digit}"

@@ -6,7 +6,7 @@ import html
 
 import gradio as gr
 
-from demo.components import sample_grid, words
+from demo.components import sample_grid, table, words
 from demo.engine import GROUPS, UPDATES
 from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
 from demo.tabs.rewards import advantage_colours
@@ -42,17 +42,16 @@ def build(page: Page) -> View:
         "Blue: better than the group, or likelier since the update. Orange: the opposite. Click a sample, a "
         "token, or a line of code."
     )
-    with gr.Accordion("Why?", open=False, elem_classes="more"):
-        formula(
-            r"An update raises $\sum_t \min(\rho_t A_t,\ \mathrm{clip}(\rho_t, 1 \pm 0.2)\, A_t) - \beta\, "
-            r"\mathrm{KL}_t$, averaged over the group. The ratio $\rho_t$ is a token's probability now to "
-            r"that with which it was drawn: 1 before the update. The advantage $A_t$ is the sample's, less "
-            r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
-            r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
-            r"what it did to the group that it learned from. All randomness comes from one seed: the same "
-            r"presses give the same pictures. Those of the view that opens first are recorded; the "
-            r"press after them runs live, and takes all of them again before it."
-        )
+    page.why(
+        r"An update raises $\sum_t \min(\rho_t A_t,\ \mathrm{clip}(\rho_t, 1 \pm 0.2)\, A_t) - \beta\, "
+        r"\mathrm{KL}_t$, averaged over the group. The ratio $\rho_t$ is a token's probability now to "
+        r"that with which it was drawn: 1 before the update. The advantage $A_t$ is the sample's, less "
+        r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
+        r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
+        r"what it did to the group that it learned from. All randomness comes from one seed: the same "
+        r"presses give the same pictures. Those of the view that opens first are recorded; the "
+        r"press after them runs live, and takes all of them again before it."
+    )
     updates = gr.Number(0, visible=False, precision=0)
     fresh = gr.Checkbox(True, visible=False)
     # What is chosen, and which group it was chosen in: in another one, the server chooses.
@@ -137,13 +136,9 @@ def build(page: Page) -> View:
 
 def _says(found: dict, digit: int) -> str:
     """What the group shows, and whether that is recorded."""
-    return f"{_finding(found, digit)} <small>{_recorded(found)}</small>"
-
-
-def _recorded(found: dict) -> str:
-    """Whether the group is recorded, and what comes of the next press."""
     left = found["recorded"] - found["updates"]
-    return "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
+    kept = "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
+    return f"{_finding(found, digit)} <small>{kept}</small>"
 
 
 def _finding(found: dict, digit: int) -> str:
@@ -241,12 +236,9 @@ def _numbers(found: dict, token: int, sources: dict) -> str:
         ("advantage here", signed(parts["advantage"], 3), "token"),
         ("objective", signed(parts["surrogate"] - found["beta"] * parts["kl"], 3), "objective"),
     ]
-    body = "".join(
-        f"<tr><th>{name}</th><td>{value}</td><td>{_source(source, sources)}</td></tr>"
-        for name, value, source in rows
-    )
     place = f"Row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
-    return f"<table>{body}</table><p>{place}. The step: {_source('update', sources)}</p>"
+    cells = ((name, value, _source(source, sources)) for name, value, source in rows)
+    return f"{table(cells)}<p>{place}. The step: {_source('update', sources)}</p>"
 
 
 def _formula(found: dict, token: int) -> str:
@@ -282,7 +274,7 @@ def _question(found: dict, letters: dict[int, str], guessed: str | None, spread:
         truth = min(times, key=lambda name: max(ratio / times[name], times[name] / ratio))
         measured = f"Measured on 1,024 samples of the start: ±{spread['4']:.3f} and ±{spread['64']:.3f}."
     known = not found["fresh"] or (kind == SPREAD and guessed)
-    answer = f"You guessed {html.escape(str(guessed))}. " if guessed in choices else ""
+    answer = f"You guessed {guessed}. " if guessed in choices else ""
     if known:
         answer = answer.replace(". ", ", and so it is. " if guessed == truth else ". ") + measured
     elif answer:
