@@ -11,9 +11,9 @@ For reading in one evening, in this order; the first three lines are the lesson,
     data, pretrain                         where a policy comes from before RL
     configs, recipes                       every hyperparameter, and every run
     mistakes                               seven ways to get it wrong
+    checkpoints, files, place              weights on disk, and the options that all commands share
     metrics, yardstick                     what is measured, and how
     evaluate, report, figures              the ladder, metrics.json, and pictures of it
-    checkpoints, files, place              weights on disk, written whole or not at all
     stages, train                          what is trained in which order, and the command line
     parallel, log                          several processes that train as one; curves in TensorBoard
     hub                                    checkpoints from the Hugging Face Hub

@@ -27,14 +27,7 @@ class Algorithm:
     def surrogate(
         self, log_ratio: torch.Tensor, advantages: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is maximised, for a ratio of probabilities now to those of the sampler.
-
-        Args:
-            log_ratio, advantages: (B, T).
-
-        Returns:
-            (B, T) surrogate, and (B, T) bool where clipping took its gradient away.
-        """
+        """What is maximised, and where it is clipped; see ``clipped_surrogate`` for arguments and shapes."""
         raise NotImplementedError
 
 

@@ -153,11 +153,10 @@ def _difference(file, wanted: dict[str, torch.Tensor]) -> str:
 
 def check_recipe(folder: str | Path, recipe: str) -> None:
     """Raise CheckpointError if a checkpoint has other numbers than its recipe gives: it is another one's."""
-    config, wanted = read_config(folder), dict(RECIPES[recipe].tokenizer_shape)
-    if config.get("kind") in POLICIES:
-        wanted |= RECIPES[recipe].shape
+    config, wanted = read_config(folder), RECIPES[recipe]
     shape = config.get("model")
-    for name, number in wanted.items():
+    numbers = wanted.policy_shape if config.get("kind") in POLICIES else wanted.tokenizer_shape
+    for name, number in numbers.items():
         found = shape.get(name, number) if isinstance(shape, dict) else None
         if found != number:
             words = f"is not of {recipe}: {name} is {found!r:.40}, not {number}"
@@ -219,11 +218,6 @@ def load_policy(name: str | Path, root: Path = ROOT) -> Policy:
     """A policy by its name ("RECIPE/labelled", "RECIPE/steer/grpo"), by a folder, or by its name on the Hub
     ("OWNER/NAME/RECIPE/steer/grpo", or "OWNER/NAME" for the one at the top)."""
     return load(locate(name, root), POLICIES)
-
-
-def load_tokenizer(recipe: str | Path, root: Path = ROOT) -> PatchTokenizer:
-    """The trained tokenizer of a recipe whose tokens are patches; its policies carry a copy."""
-    return load(_part(recipe, "tokenizer", root), ("tokenizer",))
 
 
 def load_classifier(recipe: str | Path, root: Path = ROOT) -> Classifier:

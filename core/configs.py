@@ -81,22 +81,15 @@ class RLConfig:
     label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
     beta: float = 0.05  # weight of the KL to the reference, in reward per nat
     clip: float = 1.0  # largest gradient norm
-    average: float = 0.95
-    """decay of the running average of the weights, which is what is kept; 0 keeps the last weights"""
+    average: float = 0.95  # decay of the weights' running average, which is kept; 0 keeps the last weights
     temperature: float = 1.0  # of the sampling, and of the distribution that is optimised
-    guidance: float = 1.0
-    """classifier-free guidance, likewise part of the distribution; only a transformer can"""
+    guidance: float = 1.0  # classifier-free, likewise part of the distribution; only a transformer can
     warmup: int = 5  # steps until the full learning rate
 
     def __post_init__(self):
         check_ranges(self, group=(2, 4096), steps=(1, 1e5), lr=(0, 1), label_lr=(0, 1000), beta=(0, 100))
         check_ranges(self, clip=(1e-6, 1e6), average=(0, 0.9999), temperature=(0.05, 10), warmup=(1, 1e4))
         check_ranges(self, guidance=(1, 10))
-        if (
-            not self.digits
-            or len(set(self.digits)) < len(self.digits)
-            or not set(self.digits) <= set(range(10))
-        ):
-            raise ValueError(
-                f"digits are {self.digits!r:.40}; allowed: one or more different digits from 0 to 9."
-            )
+        different = set(self.digits)
+        if not different or len(different) < len(self.digits) or not different <= set(range(10)):
+            raise ValueError(f"digits are {self.digits!r:.40}; allowed: different digits from 0 to 9.")

@@ -21,7 +21,6 @@ from torchvision.transforms.v2 import functional as transforms
 
 from core.files import made
 
-DEFAULT_ROOT = Path("data")
 COUNTS = {"train": 60_000, "t10k": 10_000}
 # How each file begins, and how many bytes follow: one a pixel or a label.
 HEADS = {f"{part}-images-idx3-ubyte": (2051, count, 28, 28) for part, count in COUNTS.items()}
@@ -36,7 +35,6 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
     """The training (60,000) or test (10,000) set, as it comes; files that are absent are downloaded.
 
     Args:
-        train: which of the two.
         root: folder that holds ``MNIST/raw``; None means $MNIST_ROOT, else ``data/``.
 
     Returns:
@@ -45,7 +43,7 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
     Raises:
         DataError: a file is missing and cannot be downloaded, or is damaged.
     """
-    root = Path(root or os.environ.get("MNIST_ROOT") or DEFAULT_ROOT)
+    root = Path(root or os.environ.get("MNIST_ROOT") or "data")
     raw = root.absolute() / "MNIST" / "raw"
     missing = [name for name in HEADS if not os.path.exists(raw / name)]
     for name in sorted(set(HEADS) - set(missing)):

@@ -98,7 +98,7 @@ class Evaluation:
 
         report.measure(title, weights, plain)
         for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
-            guided = functools.partial(yardstick.policy, place.start(task, guidance), start, labels)
+            guided = functools.partial(yardstick.measure, place.start(task, guidance), start, labels)
             report.measure(f"{title}, guidance {guidance:g}", weights, guided)
         for name in tqdm(runs, desc=f"evaluate {task}"):
             if checkpoints.exists(place.folder(f"{task}/{name}")):
@@ -129,7 +129,7 @@ class Evaluation:
         for seed, path in place.seeds(task, name).items():
             mark = fingerprint(path)
             if not (self.resume and seeds.get(seed, {}).get("weights") == mark):
-                values = self.yardstick.policy(place.policy(path), start, labels)
+                values = self.yardstick.measure(place.policy(path), start, labels)
                 seeds[seed] = {**values, "weights": mark}
             curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
             kept = ("samples", "reward", "success", "kl")
@@ -188,7 +188,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
                 key = f"{seed} {mistake.task} {run}"  # several mistakes are beside the same right run
                 if key not in known:
                     policy, reference = learn(here, mistake.task, run, seed)
-                    known[key] = yardstick.policy(as_used(run, policy), reference, labels, nll=False)
+                    known[key] = yardstick.measure(as_used(run, policy), reference, labels, nll=False)
                 values[kind].append(known[key])
             metrics["mistakes"][name] = about | {kind: means(figures) for kind, figures in values.items()}
             write_json(path, metrics, indent=1)
@@ -197,9 +197,8 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
 
 def learn(place: Place, task: str, run: Run, seed: int) -> tuple[Policy, Policy]:
     """Train a run of a task, a mistake or not; returns the policy and its start."""
-    policy, start = (place.policy(start_of(run, task)) for _ in range(2))
-    if run.config.guidance != 1:
-        policy.guidance = run.config.guidance
+    name = start_of(run, task)
+    policy, start = place.policy(name, run.config.guidance), place.policy(name)
     rewards = Rewards(place.classifier(), start, run.rewards)
     generator = torch.Generator(place.device).manual_seed(seed)
     trained = learner(run, policy)

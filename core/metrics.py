@@ -12,27 +12,18 @@ import statistics
 import torch
 from torch.nn import functional as F
 
-from core.rewards import INK
-
 NEIGHBOURS = 5  # k of density and coverage
 
 
 def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Frechet distance of Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6).
-
-    Its value means nothing by itself: it depends on the features and on N. Print real-against-real beside it.
-    """
+    """Frechet distance of Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6)."""
     a, b = a.double(), b.double()
-    root = _square_root(a.T.cov())
+    values, vectors = torch.linalg.eigh(a.T.cov())
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     # The trace of (Ca Cb)^(1/2) is that of the symmetric (Ca^(1/2) Cb Ca^(1/2))^(1/2).
     cross = torch.linalg.eigvalsh(root @ b.T.cov() @ root).clamp(min=0).sqrt().sum()
     gap = (a.mean(0) - b.mean(0)).square().sum()
     return (gap + a.T.cov().trace() + b.T.cov().trace() - 2 * cross).item()
-
-
-def _square_root(matrix: torch.Tensor) -> torch.Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
 def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
@@ -59,11 +50,6 @@ def density_coverage(
         inside += int((distance < radius[:, None]).sum())
         covered += int((distance.amin(1) < radius).sum())
     return inside / (NEIGHBOURS * len(drawn)), covered / len(real)
-
-
-def ink_fraction(images: torch.Tensor) -> float:
-    """Share of pixels that are ink."""
-    return (images >= INK).float().mean().item()
 
 
 def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:
@@ -119,12 +105,3 @@ def interval(values: list[float]) -> float | None:
         return None
     quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
     return quantile.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of successes (Wilson 1927), honest at 0 and at 1 too."""
-    z = 1.96
-    share, weight = right / count, z * z / count
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + weight)
-    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)

@@ -65,19 +65,19 @@ class Place:
                 command = f"python -m core.train {makes.get(name, name)} --recipe {recipe} --ship"
                 raise CheckpointError(f"{self.root / recipe / name} is missing; to make it: {command}")
 
-    def policy(self, name: str | Path) -> Policy:
-        """A policy of the recipe, by its name or its folder."""
+    def policy(self, name: str | Path, guidance: float = 1.0) -> Policy:
+        """A policy of the recipe, by its name or its folder; ``guidance`` other than 1 replaces its own."""
         name = name if isinstance(name, Path) else f"{self.recipe.name}/{name}"
-        return checkpoints.load_policy(name, self.root).to(self.device)
-
-    def start(self, task: str, guidance: float = 1.0) -> Policy:
-        """The policy that a task's RL starts from, with guidance as part of its distribution."""
-        policy = self.policy(STARTS[task])
+        policy = checkpoints.load_policy(name, self.root).to(self.device)
         if guidance != 1:
             if self.recipe.kind != "transformer":
                 raise ValueError(f"guidance is {guidance}; an LSTM of {self.recipe.name} knows only 1: none.")
             policy.guidance = guidance
         return policy
+
+    def start(self, task: str, guidance: float = 1.0) -> Policy:
+        """The policy that a task's RL starts from."""
+        return self.policy(STARTS[task], guidance)
 
     def along(self, task: str, name: str) -> Iterator[tuple[int, Policy]]:
         """(samples seen, policy) along the training of a run's seed 0: start, snapshots, end."""
@@ -98,25 +98,21 @@ class Place:
     def judge(self):
         return checkpoints.load_judge(self.judged_by, self.root).to(self.device)
 
-    @property
-    def shape(self) -> dict[str, float]:
-        """The numbers that a policy is built from."""
-        return {**self.recipe.tokenizer_shape, **self.recipe.shape}
-
     def new_policy(self, seed: int) -> Policy:
         """An untrained policy; the seed decides its weights and leaves the global generator as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            policy = checkpoints.build(self.recipe.kind, self.shape)
+            policy = checkpoints.build(self.recipe.kind, self.recipe.policy_shape)
         if self.recipe.tokenizer is not None:
-            tokenizer = checkpoints.load_tokenizer(self.recipe.name, self.root)
-            policy.tokenizer.load_state_dict(tokenizer.state_dict())
+            folder = checkpoints.locate(f"{self.recipe.name}/tokenizer", self.root)
+            policy.tokenizer.load_state_dict(checkpoints.load(folder, ("tokenizer",)).state_dict())
         return policy
 
     def save_random(self) -> None:
         """Save the untrained policy that every pretraining and the scratch task start from."""
         about = {"recipe": self.recipe.name, "seed": 0}
-        checkpoints.save(self.folder("random"), self.new_policy(0), self.recipe.kind, self.shape, about)
+        shape = self.recipe.policy_shape
+        checkpoints.save(self.folder("random"), self.new_policy(0), self.recipe.kind, shape, about)
 
 
 def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -118,7 +118,8 @@ class Policy(nn.Module):
         if len(prefix) != len(labels):
             raise ValueError(f"prefix holds {len(prefix)} rows for {len(labels)} labels; expected one each.")
         with torch.inference_mode():
-            # Gumbel-max (Gumbel 1954): the argmax of logits + noise is a draw from their softmax.
+            # Gumbel-max (Gumbel 1954): argmax(logits + temperature * g) is a draw from softmax(logits /
+            # temperature), where g is -log of an exponential.
             shape = (length, len(labels), vocabulary)
             noise = torch.empty(shape, dtype=torch.float32, device=labels.device)
             noise.exponential_(generator=generator).log_().mul_(-temperature)

@@ -15,6 +15,7 @@ import torch
 from core.configs import PretrainConfig
 from core.data import augment
 from core.policies import LABELS, Policy, gather
+from core.rl import descend
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,9 @@ def pretrain(
     """Train in place, one record a step. Raises FloatingPointError where it diverges.
 
     Args:
-        policy: the policy to train.
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
         labels: (N,) int64, or None to pretrain without labels: then the label inputs are not touched.
         prepare: (B, 1, 28, 28) to pictures of the policy's size.
-        config: see PretrainConfig.
         generator: picks the batches, on the CPU.
     """
     for parameter in policy.label_inputs():
@@ -65,12 +64,7 @@ def pretrain(
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
             nll = -gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1).mean()
-            optimizer.zero_grad()
-            nll.backward()
-            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
-            if not torch.isfinite(norm):
-                raise FloatingPointError(f"pretraining diverged at step {step}; lower lr (now {config.lr}).")
-            optimizer.step()
+            descend(nll, policy, optimizer, config)
             schedule.step()
             yield PretrainStep(step, nll.item())
     finally:

@@ -47,12 +47,13 @@ class Recipe:
         """The numbers that a tokenizer is built from."""
         if self.tokenizer is None:
             return {"size": self.size, "levels": self.levels}
-        return {
-            "size": self.size,
-            "codes": self.tokenizer.codes,
-            "dim": self.tokenizer.dim,
-            "channels": self.tokenizer.channels,
-        }
+        names = ("codes", "dim", "channels")
+        return {"size": self.size} | {name: getattr(self.tokenizer, name) for name in names}
+
+    @property
+    def policy_shape(self) -> dict[str, int]:
+        """The numbers that a policy is built from: its tokenizer's, and its own."""
+        return self.tokenizer_shape | self.shape
 
 
 def staircase(config: RLConfig) -> dict[str, Run]:

@@ -28,7 +28,7 @@ class Pictures:
     tokens: torch.Tensor  # (B, T) int64, the same pictures
     classifier: Classifier
     reference: Policy
-    typical: tuple[float, float]  # mean and spread of its samples' log-likelihood by itself, in nats
+    typical: tuple[float, float]  # mean and deviation of the log-likelihood it gives its own samples, nats
 
 
 Term = Callable[[Pictures], torch.Tensor]  # to (B,) in [0, 1]
@@ -85,12 +85,7 @@ class Rewards:
     """Scores finished pictures."""
 
     def __init__(self, classifier: Classifier, reference: Policy, weights: Mapping[str, float]):
-        """
-        Args:
-            classifier: gives the confidence; never the judge.
-            reference: the frozen policy that says what is real.
-            weights: see ``pay``.
-        """
+        """``classifier``: never the judge. ``reference``: the frozen start, see ``realism``."""
         self.classifier, self.reference = classifier, reference
         labels = torch.arange(500, device=reference.device) % LABELS
         generator = torch.Generator(reference.device).manual_seed(0)

@@ -10,6 +10,7 @@ V values a token, the KL of its distribution, kl_t, is summed exactly. The gradi
     sum over t of  (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t
 
 for a token answers for its own distribution and for where it leads (tests/test_estimator.py proves it).
+Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import torch
 
 from core.algorithms import Algorithm
 from core.classifiers import Classifier, predict
-from core.configs import RLConfig
-from core.objectives import entropy, exact_kl, k3, later, zero_variance
+from core.configs import PretrainConfig, RLConfig
+from core.objectives import entropy, exact_kl, later, zero_variance
 from core.parallel import average_gradients, mean
 from core.policies import Policy, Rollout, gather
 from core.rewards import Rewards
@@ -40,24 +41,23 @@ class RLStep:
     terms: dict[str, float]  # each reward term that is paid
     success: float  # share that the judge reads as their label
     kl: float  # to the reference, exact over each token's values
-    kl_k3: float  # the same, estimated from the sampled tokens alone
     entropy: float  # of the token distributions, nats per token
-    clip_fraction: float  # share of tokens whose gradient was clipped, over all updates
+    clip_fraction: float  # share of tokens whose gradient was clipped; the mean over updates, of which the
+    # first, whose ratio is 1, clips none
     gradient_norm: float  # of the last update, before it was limited
     zero_variance: int  # groups that taught nothing
     tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves
     rewards: torch.Tensor = field(repr=False)  # (L, G)
-    advantages: torch.Tensor = field(repr=False)  # (L, G)
 
 
 @dataclass(frozen=True)
 class Batch:
     """A step's samples, with what stays fixed during its updates."""
 
-    labels: torch.Tensor  # (B,)
     tokens: torch.Tensor  # (B, T)
     log_probs: torch.Tensor  # (B, T) of the sampler
     reference: torch.Tensor  # (B, T, V) log-probabilities
+    kl: torch.Tensor  # (B, T) of each token's distribution to the reference's
     advantages: torch.Tensor  # (B, T) of the reward, less beta times the KL that a token leads to
 
 
@@ -95,7 +95,7 @@ def train(
 
             with torch.no_grad():  # (B, T, V)
                 reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
-            batch, kl = make_batch(rollout, labels, advantages, reference_log_probs, config)
+            batch = make_batch(rollout, advantages, reference_log_probs, config.beta)
             clipped = []
             for _ in range(algorithm.updates):
                 log_probs = policy.log_probs(labels, batch.tokens, config.temperature)  # (B, T, V)
@@ -112,33 +112,25 @@ def train(
                 reward=past[-1],
                 terms={name: value.mean().item() for name, value in terms.items()},
                 success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
-                kl=kl.sum(1).mean().item(),
-                kl_k3=k3(batch.log_probs, gather(batch.reference, batch.tokens)).sum(1).mean().item(),
+                kl=batch.kl.sum(1).mean().item(),
                 entropy=entropy(rollout.distributions).mean().item(),
                 clip_fraction=sum(clipped) / len(clipped),
                 gradient_norm=norm,
                 zero_variance=int(zero_variance(reward).sum()),
                 tokens=rollout.tokens,
                 rewards=reward,
-                advantages=advantages,
             )
     finally:
         average.keep()
 
 
-def make_batch(
-    rollout: Rollout,
-    labels: torch.Tensor,
-    advantages: torch.Tensor,
-    reference_log_probs: torch.Tensor,
-    config: RLConfig,
-) -> tuple[Batch, torch.Tensor]:
-    """What a step learns from, and the (B, T) KL of each token's distribution to the reference's."""
-    kl = exact_kl(rollout.distributions, reference_log_probs)
-    ahead = later(kl).view(len(config.digits), -1, kl.shape[1])  # (L, G, T)
+def make_batch(rollout: Rollout, advantages: torch.Tensor, reference: torch.Tensor, beta: float) -> Batch:
+    """What a step learns from: (L, G) advantages, and the reference's (B, T, V) log-probabilities."""
+    kl = exact_kl(rollout.distributions, reference)
+    ahead = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
     ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)  # the group is its baseline as well
-    per_token = advantages.flatten()[:, None] - config.beta * ahead
-    return Batch(labels, rollout.tokens, rollout.log_probs, reference_log_probs, per_token), kl
+    per_token = advantages.flatten()[:, None] - beta * ahead
+    return Batch(rollout.tokens, rollout.log_probs, reference, kl, per_token)
 
 
 def objective(
@@ -161,8 +153,7 @@ def make_optimizer(policy: Policy, config: RLConfig):
     """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
     inputs = policy.label_inputs()
     known = {id(parameter) for parameter in inputs}
-    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    others = [parameter for parameter in trained if id(parameter) not in known]
+    others = [one for one in policy.parameters() if one.requires_grad and id(one) not in known]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 
@@ -172,7 +163,9 @@ def make_optimizer(policy: Policy, config: RLConfig):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
 
 
-def descend(loss: torch.Tensor, policy: Policy, optimizer: torch.optim.Optimizer, config: RLConfig) -> float:
+def descend(
+    loss: torch.Tensor, policy: Policy, optimizer: torch.optim.Optimizer, config: RLConfig | PretrainConfig
+) -> float:
     """One update; returns the gradient's norm before clipping. Raises FloatingPointError."""
     optimizer.zero_grad()
     loss.backward()

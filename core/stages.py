@@ -36,7 +36,7 @@ class Progress:
     total: int
     note: str
     record: Any = None  # a step's, where there is one
-    policy: Policy | None = None  # of a run: that drew the record's samples
+    policy: Policy | None = None  # of a run: what is in training; it decodes the record's tokens
 
 
 Stage = Iterator[Progress]
@@ -62,11 +62,9 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
 
 
 def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Stage:
-    """Train the patch tokenizer; the judge, trained before it, says how well digits survive it."""
-    fit, judge = prepare(place.recipe), place.judge()
+    """Train the patch tokenizer; ``core.evaluate`` measures how well the judge reads what it decodes."""
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
-    images = fit(load_mnist(True, place.data_root)[0])
-    test_images, test_labels = load_mnist(False, place.data_root)
+    images, test = (prepare(place.recipe)(load_mnist(train, place.data_root)[0]) for train in (True, False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = checkpoints.build("tokenizer", shape).to(place.device)
@@ -76,18 +74,12 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
             curve.append(rounded(record))
         note = f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
         yield Progress(record.step + 1, config.steps, note, record)
-    test_images = fit(test_images).to(place.device)
-    tokens = torch.cat([tokenizer.encode(part) for part in test_images.split(500)])
-    drawn = torch.cat([tokenizer.decode(part) for part in tokens.split(500)])
-    found = {
-        "test_mse": (drawn - test_images).square().mean().item(),
-        "codes_in_use": len(tokens.unique()),
-        "judge_accuracy": accuracy(judge, drawn, test_labels),
-    }
-    about = {"recipe": place.recipe.name, "seed": seed, **found, "config": dataclasses.asdict(config)}
+    test = test.to(place.device)
+    drawn = torch.cat([tokenizer.decode(tokenizer.encode(part)) for part in test.split(500)])
+    mse = (drawn - test).square().mean().item()
+    about = {"recipe": place.recipe.name, "seed": seed, "test_mse": mse, "config": dataclasses.asdict(config)}
     checkpoints.save(out, tokenizer, "tokenizer", shape, about, curve)
-    note = "test MSE {test_mse:.4f}, {codes_in_use} codes in use, judge reads {judge_accuracy:.2%}"
-    yield Progress(config.steps, config.steps, note.format(**found))
+    yield Progress(config.steps, config.steps, f"test MSE {mse:.4f}")
 
 
 def random_stage(place: Place) -> Stage:
@@ -108,7 +100,7 @@ def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, 
         yield Progress(record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image", record)
     nll = heldout_nll(policy, fit(test_images), test_labels).mean().item()
     about = {"recipe": place.recipe.name, "seed": seed, "test_nll": nll, "config": dataclasses.asdict(config)}
-    checkpoints.save(out, policy, place.recipe.kind, place.shape, about, curve)
+    checkpoints.save(out, policy, place.recipe.kind, place.recipe.policy_shape, about, curve)
     yield Progress(config.steps, config.steps, f"test NLL {nll:.2f} nats per image")
 
 
@@ -118,11 +110,12 @@ def rl_stage(
     """Train a task's start by one of its runs. Needs no MNIST: rewards are all it learns from.
 
     Args:
-        snapshots: keep the policy as it was along the way in ``place.snapshots``, for ``core.evaluate``.
+        snapshots: keep the policy along the way in ``place.snapshots``, for ``core.evaluate``: the weights of
+            that step; only the end has their running average.
     """
     recipe, config = place.recipe, run.config
     reference, policy = place.start(task), place.start(task, config.guidance)
-    shape = place.shape if config.guidance == 1 else {**place.shape, "guidance": config.guidance}
+    shape = recipe.policy_shape | ({} if config.guidance == 1 else {"guidance": config.guidance})
     rewards = Rewards(place.classifier(), reference, run.rewards)
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}

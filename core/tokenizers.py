@@ -25,16 +25,6 @@ class PixelTokenizer:
         self.length = size * size  # tokens a picture (T)
         self.vocabulary = self.levels = levels  # values that a token can take (V)
 
-    @property
-    def codebook(self) -> torch.Tensor:
-        """(V, 1) what each value of a token looks like: its gray."""
-        return torch.linspace(0, 1, self.levels)[:, None]
-
-    @property
-    def blank(self) -> torch.Tensor:
-        """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
-        return torch.zeros(self.length, dtype=torch.int64)
-
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens: each pixel's nearest gray level.
 

@@ -11,7 +11,6 @@ that ``all`` trains.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -75,12 +74,6 @@ class RunOptions(One):
     config: RLConfig
     algorithm: Algorithm
     rewards: dict[str, float]
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name, weight in self.rewards.items():
-            if not math.isfinite(weight):
-                raise ValueError(f"{name} is {weight}; allowed: any finite weight.")
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,6 @@ def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.
     if what in ("classifier", "judge"):
         return [(what, folder, stages.classifier_stage(place, what, options.config, options.seed, folder))]
     if what == "tokenizer":
-        place.require("judge")
         return [(what, folder, stages.tokenizer_stage(place, options.config, options.seed, folder))]
     if what == "pretrain":
         place.require("random")
@@ -192,13 +184,6 @@ def run_stage(title: str, stage: stages.Stage) -> None:
     tqdm.write(f"{title}: {progress.note}")
 
 
-def help_out(todo: list[tuple[str, Path, stages.Stage]]) -> None:
-    """Take part in the stages as a rank that writes nothing and shows nothing."""
-    for _, _, stage in todo:
-        for _ in stage:
-            pass
-
-
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -215,8 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
                 raise ValueError(f"torchrun shares out the groups of a run; {what} takes a single process.")
             with parallel.rank_0_first():
                 todo = plan(place, what, options)
-            if parallel.rank() > 0:
-                return help_out(todo)
+            if parallel.rank() > 0:  # takes part in the run; writes nothing and shows nothing
+                for _ in todo[0][2]:
+                    pass
+                return
             for _, folder, _ in todo:
                 held.enter_context(reserved(folder))
                 check_replaceable(folder)

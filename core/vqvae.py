@@ -70,11 +70,6 @@ class PatchTokenizer(nn.Module):
         self.decoder = nn.Sequential(*join, *up, nn.ConvTranspose2d(channels, 1, 4, 2, 1))
         self.register_buffer("codebook", torch.randn(codes, dim))
 
-    @property
-    def blank(self) -> torch.Tensor:
-        """(T,) the tokens of an empty picture: what stands where nothing has been drawn yet."""
-        return self.encode(self.codebook.new_zeros(1, 1, self.size, self.size))[0]
-
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
         """(N, D) vectors to (N,) the nearest code of each."""
         return torch.addmm(self.codebook.square().sum(1), vectors, self.codebook.T, alpha=-2).argmin(1)

@@ -15,13 +15,13 @@ from core import checkpoints
 from core.algorithms import Reinforce
 from core.classifiers import accuracy, predict
 from core.data import load_mnist
-from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
+from core.metrics import density_coverage, frechet, interval, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
 from core.place import Place, prepare
 from core.policies import Policy
 from core.pretrain import heldout_nll
 from core.recipes import Run
-from core.rewards import Rewards, largest_stroke
+from core.rewards import INK, Rewards, largest_stroke
 from core.rl import make_batch, objective
 
 SEED = 20_250_808  # of the evaluation; training uses small seeds
@@ -77,7 +77,7 @@ class Yardstick:
             "density": density,
             "coverage": coverage,
             "coherence": largest_stroke(images).mean().item(),
-            "ink": ink_fraction(images),
+            "ink": (images >= INK).float().mean().item(),
             "entropy": pixel_entropy(grays, labels, GRAYS),
         }
 
@@ -85,7 +85,7 @@ class Yardstick:
         """Of the real test digits, in nats per image."""
         return heldout_nll(policy, self.images, self.labels).mean().item()
 
-    def policy(
+    def measure(
         self, policy: Policy, reference: Policy, labels: torch.Tensor, nll: bool = True
     ) -> dict[str, float]:
         """Figures of a policy at temperature 1, from a sample for each label, and its KL to a reference."""
@@ -116,7 +116,7 @@ class Yardstick:
         labels, start = torch.arange(10).repeat_interleave(ALONG // 10), self.place.start(task)
         points = []
         for samples, policy in self.place.along(task, name):
-            values = self.policy(policy, start, labels, nll=False)
+            values = self.measure(policy, start, labels, nll=False)
             kept = ("success", "reward", "kl", "frechet", "coverage", "entropy")
             points.append({"samples": samples, **{name: values[name] for name in kept}})
         return points
@@ -190,7 +190,7 @@ def relative_variance(
                 reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
             for name, run in runs.items():
                 advantages = run.algorithm.advantages(reward, past)
-                batch, _ = make_batch(rollout, labels, advantages, reference_log_probs, run.config)
+                batch = make_batch(rollout, advantages, reference_log_probs, run.config.beta)
                 gain, _ = objective(log_probs, batch, run.algorithm, run.config.beta)
                 parts = torch.autograd.grad(gain.mean(), parameters, retain_graph=True)
                 gradients[name].append(torch.cat([part.flatten() for part in parts]))

@@ -18,7 +18,6 @@ from core.algorithms import GRPO
 from core.checkpoints import save
 from core.classifiers import predict
 from core.data import resize
-from core.metrics import wilson
 from core.mistakes import Mistake, as_used, start_of
 from core.objectives import exact_kl, group_advantages
 from core.place import Place
@@ -90,7 +89,8 @@ def drawing_of(models: Models, name: str, samples: Samples, index: int, digit: i
     tokenizer, tokens = models.tokenizer, samples.tokens[index : index + 1]
     length = tokenizer.length
     drawn = torch.arange(length) < torch.arange(length + 1)[:, None]  # (T + 1, T)
-    frames = tokenizer.decode(torch.where(drawn, tokens, tokenizer.blank))
+    blank = tokenizer.encode(torch.zeros(1, 1, tokenizer.size, tokenizer.size))  # where nothing is drawn yet
+    frames = tokenizer.decode(torch.where(drawn, tokens, blank))
     own = models.distributions(name, tokens, digit, temperature)[0]  # (T, V)
     reference = models.distributions(models.start(name), tokens, digit, temperature)[0]
     most = min(BARS, own.shape[1])
@@ -144,6 +144,15 @@ def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep)
         "twins": len(twins(images)),
         "terms": {name: round(value, 4) for name, value in record.terms.items()},
     }
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of successes (Wilson 1927), honest at 0 and at 1 too."""
+    z = 1.96
+    share, weight = right / count, z * z / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + weight)
+    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
 
 
 def portrait(models: Models, name: str, digit: int, seed: int) -> dict:
@@ -342,7 +351,7 @@ def packed(models: Models, name: str, path: Path) -> str:
     """A policy as a zip of the two files of a checkpoint; returns its path, which ends in .zip."""
     place, policy = Place(RECIPES[models.recipe]), models.policy(name)
     guidance = getattr(policy, "guidance", 1)
-    shape = place.shape if guidance == 1 else {**place.shape, "guidance": guidance}
+    shape = place.recipe.policy_shape | ({} if guidance == 1 else {"guidance": guidance})
     with tempfile.TemporaryDirectory() as scratch:
         folder, about = Path(scratch) / "policy", {"recipe": models.recipe, "trained": "live, in the page"}
         save(folder, policy, place.recipe.kind, shape, about)

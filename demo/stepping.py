@@ -87,7 +87,7 @@ class Walk:
         rewards = self.rewards.total(self.rewards.terms(images, self.labels, rollout.tokens))[None]  # (1, B)
         weights = {name: algorithm.advantages(rewards, []) for name, algorithm in WEIGHTS.items()}
         reference = self.start.log_probs(self.labels, rollout.tokens, self.config.temperature)
-        self.batch, _ = make_batch(rollout, self.labels, weights["grpo"], reference, self.config)
+        self.batch = make_batch(rollout, weights["grpo"], reference, self.config.beta)
         reads = self.models.judge(images).argmax(1)
         samples = Samples(rollout.tokens, images, rollout.log_probs, rewards[0], reads)
         before = Scores.of(rollout.distributions, self.batch)

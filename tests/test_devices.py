@@ -21,7 +21,6 @@ from core.recipes import find_recipe
 from core.rewards import TERMS, Rewards
 from core.rl import train
 from core.train import main
-from core.vqvae import PatchTokenizer
 from core.yardstick import draw
 
 
@@ -56,7 +55,7 @@ def test_rl_makes_every_tensor_where_the_policy_is(kind):
     policy, reference = (make_policy(kind, size=8, levels=4) for _ in range(2))
     classifier, judge = (model(8, width=4).eval() for model in (DigitClassifier, Judge))
     config, generator = RLConfig(digits=(1, 2), group=4, steps=2), torch.Generator().manual_seed(0)
-    labels, patches = torch.arange(20) % 10, PatchTokenizer(8, codes=16, dim=4, channels=4)
+    labels = torch.arange(20) % 10
     with torch.device("meta"):
         rewards = Rewards(classifier, reference, dict.fromkeys(TERMS, 0.5))
         for algorithm in ALGORITHMS.values():
@@ -64,7 +63,6 @@ def test_rl_makes_every_tensor_where_the_policy_is(kind):
             assert len(records) == 2 and records[1].tokens.device == policy.device
         images, nats = draw(policy, reference, labels)
         assert images.shape == (20, 1, 8, 8) and nats.isfinite().all()
-        assert patches.blank.device == patches.codebook.device
         with pytest.raises(RuntimeError, match="meta"):
             policy.sample(torch.arange(3), generator=generator)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core import checkpoints, figures, metrics
+from core import checkpoints, figures
 from core.data import resize
 from core.recipes import RECIPES
 from core.rewards import overlap
@@ -62,11 +62,11 @@ def test_wilson_intervals_hold_the_truth_as_often_as_they_say():
     count, truth = 200, 0.97
     covered = 0.0
     for right in range(count + 1):
-        low, high = metrics.wilson(right, count)
+        low, high = answers.wilson(right, count)
         if low <= truth <= high:
             covered += math.comb(count, right) * truth**right * (1 - truth) ** (count - right)
     assert 0.92 < covered < 0.98
-    assert metrics.wilson(0, 10)[0] == 0 and metrics.wilson(10, 10)[1] == 1
+    assert answers.wilson(0, 10)[0] == 0 and answers.wilson(10, 10)[1] == 1
 
 
 def test_near_twins_are_those_that_share_nearly_all_their_ink():
@@ -115,7 +115,7 @@ def portrait(right, kl, twins):
     return {
         "right": right,
         "count": 100,
-        "interval": metrics.wilson(right, 100),
+        "interval": answers.wilson(right, 100),
         "kl": kl,
         "wall": {"twins": list(range(twins))},
     }

@@ -10,7 +10,7 @@ from toys import Brightness, make_policy
 
 from core.algorithms import GRPO, Reinforce
 from core.configs import RLConfig
-from core.objectives import clipped_surrogate, exact_kl, group_advantages, k3, later, zero_variance
+from core.objectives import clipped_surrogate, exact_kl, group_advantages, later, zero_variance
 from core.policies import gather
 from core.rewards import TERMS, Rewards
 from core.rl import Batch, make_batch, objective, train
@@ -39,9 +39,10 @@ def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     labels, share = LABELS[: len(pictures)], share / share.sum()
     log_probs = policy.log_probs(labels, pictures, config.temperature)
     before = reference.log_probs(labels, pictures, config.temperature).detach()
-    kl = later(exact_kl(log_probs.detach(), before))
-    per_token = advantages[:, None] - config.beta * (kl - (share @ kl))
-    batch = Batch(labels, pictures, gather(log_probs.detach(), pictures), before, per_token)
+    kl = exact_kl(log_probs.detach(), before)
+    ahead = later(kl)
+    per_token = advantages[:, None] - config.beta * (ahead - (share @ ahead))
+    batch = Batch(pictures, gather(log_probs.detach(), pictures), before, kl, per_token)
     gain, cut = objective(log_probs, batch, algorithm, config.beta)
     assert not cut.any()  # the ratio is 1 before the first update, so nothing is clipped
     return gradient(policy, share @ gain)
@@ -89,7 +90,9 @@ def test_exact_kl_is_no_less_than_zero_and_the_mean_of_k3():
     generator = torch.Generator().manual_seed(0)
     p, q = torch.randn(2, 7, 5, 9, generator=generator).log_softmax(-1)
     assert (exact_kl(p, q) > 0).all() and torch.equal(exact_kl(p, p), torch.zeros(7, 5))
-    mean = torch.stack([p[..., v].exp() * k3(p[..., v], q[..., v]) for v in range(9)]).sum(0)
+    ratio = q - p
+    k3 = ratio.exp() - ratio - 1  # the estimate of one sampled value (Schulman 2020)
+    mean = (p.exp() * k3).sum(-1)
     torch.testing.assert_close(mean, exact_kl(p, q))
 
 
@@ -212,7 +215,7 @@ def test_what_the_loop_follows_is_the_exact_gradient_up_to_chance(kind, algorith
     rollout = policy.sample(labels, generator=torch.Generator().manual_seed(0))
     reward = PAID[(rollout.tokens * torch.tensor([8, 4, 2, 1])).sum(1)]
     before = reference.log_probs(labels, rollout.tokens).detach()
-    batch, _ = make_batch(rollout, labels, algorithm.advantages(reward[None], []), before, config)
+    batch = make_batch(rollout, algorithm.advantages(reward[None], []), before, config.beta)
     gain, _ = objective(policy.log_probs(labels, rollout.tokens), batch, algorithm, config.beta)
     expected = exact_gradient(policy, reference, config.beta)
     assert (gradient(policy, gain.mean()) - expected).norm() < 0.08 * expected.norm()

@@ -222,7 +222,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("grpo --ship --out elsewhere", "--ship ships seed 0 alone, into checkpoints"),
         ("grpo --seed -1", "seed is -1; allowed: a number from 0 to"),
         (f"grpo --steps {10**309}", "allowed: a number from 1 to 100000"),
-        ("grpo --confidence nan", "confidence is nan; allowed: any finite weight"),
+        ("grpo --confidence nan", "the weight of confidence is nan; allowed: a number"),
         ("all --lr 0.5", "Unrecognized options: --lr"),
         ("all --seeds 0", "seeds is 0; allowed: a number from 1 to 1000"),
         ("all --resume yes", "Unrecognized options: yes"),

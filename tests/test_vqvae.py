@@ -49,8 +49,9 @@ def test_every_vector_gets_its_nearest_code(trained):
 
 def test_an_empty_picture_is_what_is_not_drawn_yet(trained):
     tokenizer, _ = trained
-    assert tokenizer.decode(tokenizer.blank[None]).max() < 0.5
-    assert PixelTokenizer(4, 3).decode(PixelTokenizer(4, 3).blank[None]).max() == 0
+    assert tokenizer.decode(tokenizer.encode(torch.zeros(1, 1, tokenizer.size, tokenizer.size))).max() < 0.5
+    pixels = PixelTokenizer(4, 3)
+    assert pixels.decode(pixels.encode(torch.zeros(1, 1, 4, 4))).max() == 0
 
 
 def test_bad_sizes_pictures_and_tokens_are_refused_in_words(trained):
