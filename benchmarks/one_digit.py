@@ -36,7 +36,7 @@ def learn(engine: Engine, digit: int) -> dict:
         time.sleep(0.02)
     success = [point["racers"][1]["success"] for point in race.points]
     found: dict = {"digit": digit, "seconds": moments[-1]}
-    window = math.ceil(WINDOW / race.config.group)  # steps
+    window = math.ceil(WINDOW / race.runs[1].config.group)  # steps
     for share in SHARES:
         step = reached(success, share, window)
         found[f"to {share:.0%}"] = None if step is None else moments[step]

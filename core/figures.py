@@ -89,13 +89,14 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
     if not all(found["above"] for found in needed):  # the start's success is: nothing to count
         panels["samples to 90 % success"] = needed
     for key, title in {"start": "variance at the start", "halfway": "variance half way"}.items():
-        if key in runs["variance"]:
+        if any(runs["variance"].get(key, {}).values()):  # none tells its mean from zero: nothing to draw
             panels[title] = [{"mean": runs["variance"][key].get(name), "interval": None} for name in names]
     figure, axes = plt.subplots(2, 3, figsize=(16, 8), sharey=True)
     for axis, (title, found) in zip(axes.flat, panels.items(), strict=False):
         means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
         axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
         axis.set_title(title)
+        axis.set_xlim(0, 1.15 * max(means) or 1)  # an interval over few seeds may reach further
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:
