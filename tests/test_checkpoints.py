@@ -254,3 +254,9 @@ def test_a_failed_save_leaves_the_old_checkpoint_alone(folder):
         save(folder, make_policy("lstm", seed=9), "lstm", SHAPE, {}, [{"nll": math.nan}])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["policy"]
+
+
+def test_what_ships_is_at_most_45_megabytes_and_no_file_10():
+    shipped = [path for path in checkpoints.ROOT.rglob("*") if path.suffix in (".json", ".safetensors")]
+    sizes = [path.stat().st_size for path in shipped]
+    assert sum(sizes) <= 45_000_000 and max(sizes) < 10_000_000

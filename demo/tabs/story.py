@@ -61,7 +61,6 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport"):
         back = gr.Button("Back", elem_id="story-back", min_width=120)
         next_ = gr.Button("Next", variant="primary", elem_id="story-next", min_width=160)
-        at = gr.Number(1, visible=False)  # filled in by the browser
     page.caption(
         "A small network paints a digit one square at a time. A second network grades the result. Watch the "
         "painter learn from grades alone."
@@ -121,18 +120,10 @@ def build(page: Page) -> View:
     for (_, choice, answer), measure in zip(guesses, (pushed, learned), strict=True):
         page.on(choice.input, measure, [page.recipe, page.digit, choice], [answer])
 
-    # The browser counts, so that keys pressed in quick succession lose no step.
+    # In the browser alone: answers to keys pressed in quick succession could overtake each other.
     for button, by in ((back, -1), (next_, 1)):
-        button.click(
-            lambda at: gr.Walkthrough(selected=int(at)),
-            at,
-            steps,
-            js=f"() => grpo.turn({by}, {len(STEPS)})",
-            api_visibility="private",
-            show_progress="hidden",
-            trigger_mode="multiple",
-            queue=False,
-        )
+        turn = f"() => ({{ __type__: 'update', selected: grpo.turn({by}, {len(STEPS)}) }})"
+        button.click(None, None, steps, js=turn, api_visibility="private", trigger_mode="multiple")
     for i, step in enumerate(chosen):
         step.select(None, None, None, js=f"() => grpo.turn(0, {len(STEPS)}, {i + 1})")
     asked = [part for one in guesses for part in one]
