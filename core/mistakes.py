@@ -1,7 +1,7 @@
 """Seven known ways to get it wrong, each a run beside the same done right.
 
-A mistake differs from its right run in one thing, and ``core.rl`` knows nothing of it. The page trains each
-in seconds, ``core.evaluate --mistakes`` measures it, tests/test_mistakes.py what it does to the gradient.
+A mistake differs from its right run in one thing, and core.rl knows nothing of it. The page trains each,
+``core.evaluate --mistakes`` measures it, tests/test_mistakes.py tests what it does to the gradient.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from core.configs import RLConfig
 from core.policies import Policy, Rollout
 from core.recipes import ONE_DIGIT, STARTS, Run
 
-RIGHT = Run(GRPO(), ONE_DIGIT, "GRPO, as everywhere here")
+SHORT = replace(ONE_DIGIT, steps=32)  # so that two of them race in less than 20 seconds
+RIGHT = Run(GRPO(), SHORT, "GRPO, as everywhere here")
 Draw = Callable[[Policy, torch.Tensor, torch.Generator], torch.Tensor]  # (B,) labels to (B, T) tokens
 
 
@@ -87,9 +88,8 @@ class FirstTokenLeftOut(GRPO):
         return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), cut
 
 
-SHORT = replace(ONE_DIGIT, steps=22)  # a step draws twice, to learn and to show: 40 take too long
-EASY = replace(ONE_DIGIT, digits=(1,), lr=4e-3)
-RARE = replace(ONE_DIGIT, digits=(4,))  # of its start's samples, one in thirty fails
+EASY = replace(SHORT, digits=(1,), lr=4e-3)
+RARE = replace(SHORT, digits=(4,))  # of its start's samples, one in thirty fails
 UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
 GUIDED = replace(UNGUIDED, guidance=2.0)
 MISTAKES = {
@@ -109,15 +109,15 @@ MISTAKES = {
     "no-baseline": Mistake(
         says="REINFORCE, raw rewards",
         algorithm=Reinforce(),
-        right=Run(Reinforce(baseline=True), ONE_DIGIT, "REINFORCE, less the mean of earlier rewards"),
+        right=Run(Reinforce(baseline=True), SHORT, "REINFORCE, less the mean of earlier rewards"),
         happens="All samples are pushed up, good ones a little more: right on average, with a large scatter.",
         wild="The course guide's script pays the raw probability; Williams (1992) had taken a baseline off.",
     ),
     "temperatures": Mistake(
         says="drawn at temperature 0.6, scored at 1",
-        config=SHORT,
+        config=replace(SHORT, steps=22),  # a step draws twice, to learn and to show
         draw=cooler,
-        right=replace(RIGHT, config=SHORT),
+        right=replace(RIGHT, config=replace(SHORT, steps=22)),
         happens="Training sees good digits, drawn at 0.6; what is scored, at 1, is never seen, and drifts.",
         wild="TRL's GRPO trainer scored at 1, whatever it drew at, until pull request 3029 (March 2025).",
     ),

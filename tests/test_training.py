@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -168,7 +169,11 @@ def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path):
 
 
 def test_a_run_of_a_recipe_that_borrows_its_classifier_can_be_trained(tmp_path):
-    assert main(f"grpo --recipe guide-8x8 --steps 1 --runs {tmp_path}".split()) == 0
+    for name in ("classifier", "judge"):  # which that recipe borrows
+        shutil.copytree(checkpoints.ROOT / "pixels-8x8" / name, tmp_path / "ship" / "pixels-8x8" / name)
+    words = f"grpo --recipe guide-8x8 --steps 1 --runs {tmp_path} --checkpoints {tmp_path / 'ship'}"
+    assert main(words.split()) == 0
+    assert checkpoints.exists(tmp_path / "ship" / "guide-8x8" / "random"), "made on the spot"
     assert (tmp_path / "guide-8x8/scratch/grpo/seed-0/curve.png").is_file()
 
 
