@@ -155,7 +155,7 @@ def check_recipe(folder: str | Path, recipe: str) -> None:
     """Raise CheckpointError if a checkpoint has other numbers than its recipe gives: it is another one's."""
     config, wanted = read_config(folder), RECIPES[recipe]
     shape = config.get("model")
-    numbers = wanted.policy_shape if config.get("kind") in POLICIES else wanted.tokenizer_shape
+    numbers = wanted.policy_shape() if config.get("kind") in POLICIES else wanted.tokenizer_shape
     for name, number in numbers.items():
         found = shape.get(name, number) if isinstance(shape, dict) else None
         if found != number:

@@ -136,9 +136,9 @@ def draw_sheet(policy: Policy, judge: Classifier, title: str, path: Path) -> Non
     save(figure, path)
 
 
-def draw_steps(place: Place, task: str, name: str, path: Path) -> None:
+def draw_steps(place: Place, judge: Classifier, task: str, name: str, path: Path) -> None:
     """One sample a label along a run's training, from the same random numbers."""
-    judge, seen, parts = place.judge().cpu(), [], []
+    seen, parts = [], []
     for samples, policy in place.along(task, name):
         seen.append(f"{samples:,}")
         parts.append(judged_samples(policy, judge, torch.arange(10), seed=3))
@@ -200,7 +200,7 @@ def beside_checkpoint(place: Place, folder: Path) -> None:
 
 def draw_all(place: Place, out: Path) -> None:
     """Every figure of a recipe, from its metrics.json and its checkpoints."""
-    report = read_metrics(place)
+    report, judge = read_metrics(place), place.judge().cpu()  # pictures are judged there
     for task, runs in report["runs"].items():
         steps = [name for name in COLOURS if name in runs]
         curves = {name: list(runs[name]["curves"].values()) for name in steps}
@@ -209,14 +209,14 @@ def draw_all(place: Place, out: Path) -> None:
         draw_lines(along, DIVERSITY, out / f"{task}-diversity.png")
         for name in (name for name in runs if checkpoints.exists(place.folder(f"{task}/{name}"))):
             policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
-            draw_sheet(policy, place.judge().cpu(), f"{task}/{name}", out / f"{task}-{name}-samples.png")
+            draw_sheet(policy, judge, f"{task}/{name}", out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
             draw_staircase(report, task, out / f"{task}-staircase.png")
             draw_frontier(report, task, out / f"{task}-frontier.png")
             draw_rewards(place, task, out / f"{task}-rewards.png")
             for name in ("reinforce", "grpo"):
                 if place.snapshots(task, name).is_dir():
-                    draw_steps(place, task, name, out / f"{task}-{name}-steps.png")
+                    draw_steps(place, judge, task, name, out / f"{task}-{name}-steps.png")
 
 
 @dataclass(frozen=True)

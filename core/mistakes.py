@@ -1,7 +1,6 @@
 """Seven known ways to get it wrong, each a run beside the same done right.
 
-A mistake differs from its right run in one thing, and core.rl knows nothing of it. The page trains each,
-``core.evaluate --mistakes`` measures it, tests/test_mistakes.py tests what it does to the gradient.
+Each differs in one thing, and core.rl knows nothing of them. tests/test_mistakes.py tests their gradients.
 """
 
 from __future__ import annotations
@@ -88,6 +87,7 @@ class FirstTokenLeftOut(GRPO):
         return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), cut
 
 
+SHORTER = replace(SHORT, steps=22)  # a step draws twice, to learn and to show
 EASY = replace(SHORT, digits=(1,), lr=4e-3)
 RARE = replace(SHORT, digits=(4,))  # of its start's samples, one in thirty fails
 UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
@@ -115,9 +115,9 @@ MISTAKES = {
     ),
     "temperatures": Mistake(
         says="drawn at temperature 0.6, scored at 1",
-        config=replace(SHORT, steps=22),  # a step draws twice, to learn and to show
+        config=SHORTER,
         draw=cooler,
-        right=replace(RIGHT, config=replace(SHORT, steps=22)),
+        right=replace(RIGHT, config=SHORTER),
         happens="Training sees good digits, drawn at 0.6; what is scored, at 1, is never seen, and drifts.",
         wild="TRL's GRPO trainer scored at 1, whatever it drew at, until pull request 3029 (March 2025).",
     ),

@@ -102,7 +102,7 @@ class Place:
         """An untrained policy; the seed decides its weights and leaves the global generator as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            policy = checkpoints.build(self.recipe.kind, self.recipe.policy_shape)
+            policy = checkpoints.build(self.recipe.kind, self.recipe.policy_shape())
         if self.recipe.tokenizer is not None:
             folder = checkpoints.locate(f"{self.recipe.name}/tokenizer", self.root)
             policy.tokenizer.load_state_dict(checkpoints.load(folder, ("tokenizer",)).state_dict())
@@ -111,7 +111,7 @@ class Place:
     def save_random(self) -> None:
         """Save the untrained policy that every pretraining and the scratch task start from."""
         about = {"recipe": self.recipe.name, "seed": 0}
-        shape = self.recipe.policy_shape
+        shape = self.recipe.policy_shape()
         checkpoints.save(self.folder("random"), self.new_policy(0), self.recipe.kind, shape, about)
 
 

@@ -50,10 +50,9 @@ class Recipe:
         names = ("codes", "dim", "channels")
         return {"size": self.size} | {name: getattr(self.tokenizer, name) for name in names}
 
-    @property
-    def policy_shape(self) -> dict[str, int]:
-        """The numbers that a policy is built from: its tokenizer's, and its own."""
-        return self.tokenizer_shape | self.shape
+    def policy_shape(self, guidance: float = 1.0) -> dict[str, float]:
+        """The numbers that a policy is built from: its tokenizer's, its own, and guidance if there is any."""
+        return self.tokenizer_shape | self.shape | ({} if guidance == 1 else {"guidance": guidance})
 
 
 def staircase(config: RLConfig) -> dict[str, Run]:

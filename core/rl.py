@@ -42,8 +42,7 @@ class RLStep:
     success: float  # share that the judge reads as their label
     kl: float  # to the reference, exact over each token's values
     entropy: float  # of the token distributions, nats per token
-    clip_fraction: float  # share of tokens whose gradient was clipped; the mean over updates, of which the
-    # first, whose ratio is 1, clips none
+    clip_fraction: float  # share of tokens whose gradient was clipped, over all updates; the first clips none
     gradient_norm: float  # of the last update, before it was limited
     zero_variance: int  # groups that taught nothing
     tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves

@@ -100,7 +100,7 @@ def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, 
         yield Progress(record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image", record)
     nll = heldout_nll(policy, fit(test_images), test_labels).mean().item()
     about = {"recipe": place.recipe.name, "seed": seed, "test_nll": nll, "config": dataclasses.asdict(config)}
-    checkpoints.save(out, policy, place.recipe.kind, place.recipe.policy_shape, about, curve)
+    checkpoints.save(out, policy, place.recipe.kind, place.recipe.policy_shape(), about, curve)
     yield Progress(config.steps, config.steps, f"test NLL {nll:.2f} nats per image")
 
 
@@ -115,7 +115,7 @@ def rl_stage(
     """
     recipe, config = place.recipe, run.config
     reference, policy = place.start(task), place.start(task, config.guidance)
-    shape = recipe.policy_shape | ({} if config.guidance == 1 else {"guidance": config.guidance})
+    shape = recipe.policy_shape(config.guidance)
     rewards = Rewards(place.classifier(), reference, run.rewards)
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}

@@ -201,7 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
             with parallel.rank_0_first():
                 todo = plan(place, what, options)
             if parallel.rank() > 0:  # takes part in the run; writes nothing and shows nothing
-                for _ in todo[0][2]:
+                ((_, _, stage),) = todo
+                for _ in stage:
                     pass
                 return
             for _, folder, _ in todo:

@@ -15,13 +15,13 @@ from core import checkpoints
 from core.algorithms import Reinforce
 from core.classifiers import accuracy, predict
 from core.data import load_mnist
-from core.metrics import density_coverage, frechet, interval, neighbour_radii, pixel_entropy
+from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
 from core.place import Place, prepare
 from core.policies import Policy
 from core.pretrain import heldout_nll
 from core.recipes import Run
-from core.rewards import INK, Rewards, largest_stroke
+from core.rewards import Rewards, largest_stroke
 from core.rl import make_batch, objective
 
 SEED = 20_250_808  # of the evaluation; training uses small seeds
@@ -77,7 +77,7 @@ class Yardstick:
             "density": density,
             "coverage": coverage,
             "coherence": largest_stroke(images).mean().item(),
-            "ink": (images >= INK).float().mean().item(),
+            "ink": ink_fraction(images),
             "entropy": pixel_entropy(grays, labels, GRAYS),
         }
 

@@ -350,8 +350,7 @@ def complete(models: Models, name: str, digit: int, temperature: float, seed: in
 def packed(models: Models, name: str, path: Path) -> str:
     """A policy as a zip of the two files of a checkpoint; returns its path, which ends in .zip."""
     place, policy = Place(RECIPES[models.recipe]), models.policy(name)
-    guidance = getattr(policy, "guidance", 1)
-    shape = place.recipe.policy_shape | ({} if guidance == 1 else {"guidance": guidance})
+    shape = place.recipe.policy_shape(getattr(policy, "guidance", 1))
     with tempfile.TemporaryDirectory() as scratch:
         folder, about = Path(scratch) / "policy", {"recipe": models.recipe, "trained": "live, in the page"}
         save(folder, policy, place.recipe.kind, shape, about)

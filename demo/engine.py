@@ -242,10 +242,8 @@ class Engine(Races):
         group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
         sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
         fresh = checks.switch("fresh", fresh) or updates == 0
-        known, at = (
-            self.recorded(recipe).get(f"one_step {digit} {group}", []),
-            updates if fresh else updates - 1,
-        )
+        known = self.recorded(recipe).get(f"one_step {digit} {group}", [])
+        at = updates if fresh else updates - 1
         if updates < len(known):
             found = walks.unpack(known[at])
         else:
@@ -265,7 +263,8 @@ class Engine(Races):
             with self.turn():
                 if walk.updates < updates:  # another visitor may have taken it
                     walk.update()
-        return answers.in_walk(walk, at)
+        with self.turn():
+            return answers.in_walk(walk, at)
 
     def spread(self, digit: int, recipe: str) -> dict:
         """How much the mean of a group varies, by its size."""

@@ -146,7 +146,7 @@ class Races(Shipped):
             raise RequestError("this training is gone: the server was restarted, or others came after it.")
         from demo.answers import packed
 
-        return packed(self.trainer.races[key].models, f"mine:{key}", self.trainer.download(key))
+        return packed(self.trainer.races[key].models, f"mine:{key}", self.trainer.zip_path(key))
 
     def mistakes(self) -> list[tuple[str, str]]:
         """(title, name) of the mistakes whose recipes are here."""

@@ -15,15 +15,14 @@ USUAL = {  # what a step of all ten digits can bear
     "pixels-8x8": RLConfig(group=16, steps=40, lr=1e-3, label_lr=20, beta=0.05, average=0.9),
     "patches-28x28": RLConfig(group=16, steps=40, lr=2e-4, label_lr=100, beta=0.05, average=0.9),
 }
+LARGER = dataclasses.replace(USUAL["patches-28x28"], group=ONE_DIGIT.group, steps=ONE_DIGIT.steps)
+ALONE = {"pixels-8x8": ONE_DIGIT, "patches-28x28": LARGER}  # of a single digit
 
 
 def settings(recipe: str, task: str, digits: Any, steps: Any, group: Any, beta: Any, lr: Any) -> RLConfig:
     """A checked request to train, where None means what is usual. Raises RequestError."""
-    digits, usual = tuple(checks.digits(digits)), USUAL[recipe]
-    if len(digits) == 1 and recipe == "pixels-8x8":
-        usual = ONE_DIGIT
-    elif len(digits) == 1:
-        usual = dataclasses.replace(usual, group=ONE_DIGIT.group, steps=ONE_DIGIT.steps)
+    digits = tuple(checks.digits(digits))
+    usual = (ALONE if len(digits) == 1 else USUAL)[recipe]
     group = usual.group if group is None else checks.whole("group", group, 2, 128)
     if group * len(digits) > MOST:
         allowed = f"at most {MOST} samples a step in all"

@@ -194,9 +194,9 @@ class Trainer:
             for old in [old for old in self.races.values() if old not in self.line][:-KEPT]:
                 del self.races[old.key]
                 old.models.guests.pop(f"mine:{old.key}", None)
-                self.download(old.key).unlink(missing_ok=True)
+                self.zip_path(old.key).unlink(missing_ok=True)
 
-    def download(self, key: str) -> Path:
+    def zip_path(self, key: str) -> Path:
         """Where the policy of a race is packed for its visitor."""
         return Path(self.folder.name) / f"policy-{key}.zip"
 
