@@ -7,8 +7,6 @@ prints the tables and writes results.json, a part at a time; without a part, all
 asked for stay as they were measured last, each with the machine that it was measured on.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import importlib.util

@@ -5,8 +5,6 @@ The transformer has a Llama beside it that starts with the same weights, hence t
 is checked. An LSTM does not go into TRL: a GPT-2 of its size stands beside it, untrained, for speed alone.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import tempfile

@@ -5,8 +5,6 @@ Other tabs: the median answer to a request for 24 new samples while a race runs,
 one. Memory: the process's resident size after the first five and after all races.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import time

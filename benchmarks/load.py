@@ -4,8 +4,6 @@ Sixteen visitors, each a gradio_client of its own, ask one question after anothe
 which was asked before; two of them train instead. First one visitor asks alone: the machine's own speed.
 """
 
-from __future__ import annotations
-
 import random
 import statistics
 import threading

@@ -6,8 +6,6 @@ runs the race of REINFORCE and GRPO as the Train live tab does, a seed a digit; 
 2,000 samples, and writes one_digit.json. Seconds are those since the button was pressed.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

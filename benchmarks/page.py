@@ -5,8 +5,6 @@ one fades, and to the answer itself; nothing that was asked for before is asked 
 would remember it. Frames are those that the browser painted while the player ran.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """The peers: Hugging Face models in the shape of our policies, and the course guide's own sampler."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

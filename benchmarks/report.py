@@ -1,7 +1,5 @@
 """Where the figures of a benchmark are kept, and what several of them have in common."""
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

@@ -5,8 +5,6 @@ Face's ``generate``, with a cache), and our sampler in the guide's shape the gui
 speed is the same. The contestants take turns, so that a busy moment of the machine hits all alike.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """A server of our own for benchmarks: start it, wait for it, weigh it."""
 
-from __future__ import annotations
-
 import os
 import socket
 import statistics

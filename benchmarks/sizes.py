@@ -6,8 +6,6 @@ prints milliseconds a picture and writes sizes.json; docs/concepts.md shows it. 
 transformer of 28x28 with the length of LlamaGen's 24x24 codes. Untrained policies: speed is the same.
 """
 
-from __future__ import annotations
-
 import timeit
 from collections.abc import Callable
 

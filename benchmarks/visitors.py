@@ -5,8 +5,6 @@ their own that ask at the same moment, at 8x8 and at 28x28, what nobody asked be
 Results show what was recorded, and Train live has a line of its own: see benchmarks.live.
 """
 
-from __future__ import annotations
-
 import itertools
 import threading
 import time

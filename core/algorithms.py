@@ -3,8 +3,6 @@
 A new algorithm is a frozen dataclass like these, and a run in core.recipes that uses it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ No pickle, so a checkpoint can run no code. Weights are stored in half precision
 precision, so what is evaluated is what is shipped.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -5,8 +5,6 @@ learned to please the one by a trick has little reason to please the other. So r
 measurements, not one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ What each recipe sets them to is in core.recipes; each field is a flag of ``core
 help.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ torchvision downloads the data by itself. ``--data-root`` or the environment var
 another folder.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil

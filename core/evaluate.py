@@ -11,8 +11,6 @@ or with --resume of weights that have not changed, is kept.
 trains each mistake of core.mistakes and the same done right, and adds what they come to.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

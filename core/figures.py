@@ -6,8 +6,6 @@ draws into docs/figures/ from metrics.json and the checkpoints. Colours are Okab
 with any colour vision tell apart.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys

@@ -1,7 +1,5 @@
 """Files and folders that are written whole or not at all, whatever ends the process that writes them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

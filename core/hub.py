@@ -6,8 +6,6 @@
 What is put there, and how, is in docs/hub.py.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Off unless it is asked for, and neither package is a requirement. Every number o
 its name and, of a run, now and then a sheet of samples.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

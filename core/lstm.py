@@ -5,8 +5,6 @@ same weights through the same equations one token at a time; tests/test_policies
 agree.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -4,8 +4,6 @@ A distance means nothing alone: read it beside its floor, real against real. Bes
 must beat at equal KL: of N samples, keep the one with the highest reward.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 

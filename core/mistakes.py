@@ -3,8 +3,6 @@
 Each differs in one thing, and core.rl knows nothing of them. tests/test_mistakes.py tests their gradients.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,7 +46,7 @@ def as_used(run: Run, policy: Policy) -> Policy:
     return used
 
 
-def learner(run: Run, policy: Policy) -> Policy | DrawnOtherwise:
+def learner(run: Run, policy: Policy) -> "Policy | DrawnOtherwise":
     """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
     return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
 

@@ -5,8 +5,6 @@ sum over its tokens; at this fixed length the aggregations that GRPO's variants 
 dapo, dr_grpo) differ by a constant factor only.
 """
 
-from __future__ import annotations
-
 import torch
 
 

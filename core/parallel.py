@@ -7,8 +7,6 @@ the digits. Shares are equally large, so the mean of the ranks' gradients is the
 and all take the same step. A single process goes through here unchanged.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Iterator

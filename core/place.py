@@ -1,7 +1,5 @@
 """Where the checkpoints of a recipe are, and what every command has in common."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator

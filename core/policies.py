@@ -6,8 +6,6 @@ through it. So the probabilities that are optimised are those of the sampler: sa
 included.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ Twice for each recipe: without labels (the label inputs stay zero, hence equal, 
 learn), and with.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

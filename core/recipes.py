@@ -5,8 +5,6 @@ starts. A task's runs are what is trained from that start: an entry here is all 
 ``core.evaluate`` and the page need to take up a new one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 from core.algorithms import GRPO, Algorithm, Reinforce

@@ -3,8 +3,6 @@
 ``python -m docs.results`` writes the other tables.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Collection

@@ -4,8 +4,6 @@ A new term is a function of ``Pictures`` under ``@term``, and the first line of 
 paid for. Then ``core.train`` has a flag for it, the page a slider, and a run in core.recipes can pay it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ for a token answers for its own distribution and for where it leads (tests/test_
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field

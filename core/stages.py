@@ -3,8 +3,6 @@
 A stage is a generator of its progress: the command line draws a bar from it, and core.log curves.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from collections.abc import Iterator

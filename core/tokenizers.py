@@ -4,8 +4,6 @@ An autoregressive policy knows nothing of pictures: it only continues a sequence
 tokenizer fixes which integers stand for which picture, and is the one place where the two meet.
 """
 
-from __future__ import annotations
-
 import torch
 
 

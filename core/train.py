@@ -8,8 +8,6 @@ defaults. What is trained goes to runs/, or to --out; with --ship it goes to che
 that ``all`` trains.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from contextlib import ExitStack

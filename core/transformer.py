@@ -11,8 +11,6 @@ network through one token. And classifier-free guidance (Ho and Salimans 2022) i
 ``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

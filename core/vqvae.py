@@ -6,8 +6,6 @@ with LlamaGen, whose tokens are made the same way (Sun et al. 2024); like there,
 first and then never again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@
 * Quality against diversity, along the training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

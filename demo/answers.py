@@ -3,8 +3,6 @@
 ``Engine.ask`` calls each function by its name, with the models of a recipe and what was asked.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """The endpoints of Gradio's API: the engine's questions, with their own types, docstrings and refusals."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import functools

@@ -4,8 +4,6 @@ Each returns the value, or raises RequestError with one sentence that names the 
 allowed. Nothing here imports torch or gradio.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 from collections.abc import Collection

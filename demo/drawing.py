@@ -4,8 +4,6 @@ MNIST's authors scaled each digit into a box of 20 x 20 pixels and put its centr
 28 x 28 (LeCun et al. 1998); its strokes are about three pixels wide.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

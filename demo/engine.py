@@ -4,8 +4,6 @@ Only what ships with the project is loaded: no data, no network. torch is import
 that was not recorded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

@@ -3,8 +3,6 @@
 Everything else is refused before any of it is read as JSON.
 """
 
-from __future__ import annotations
-
 import os
 import traceback
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """A live race in a tab: its buttons, and news of it a few times a second."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import gradio as gr

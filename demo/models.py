@@ -1,7 +1,5 @@
 """The shipped models of one recipe, and samples of them. Imports torch: the engine imports this late."""
 
-from __future__ import annotations
-
 import copy
 import os
 import threading

@@ -1,7 +1,5 @@
 """What every tab is built with: the controls that all share, and how its events are wired."""
 
-from __future__ import annotations
-
 import functools
 import html
 from collections.abc import Callable, Sequence

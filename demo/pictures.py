@@ -3,8 +3,6 @@
 Nested lists of the same numbers take ten times as long to arrive.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import math

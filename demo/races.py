@@ -1,7 +1,5 @@
 """Trainings that the page shows: recorded ones from files, live ones from demo/training.py."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from functools import cached_property

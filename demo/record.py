@@ -7,8 +7,6 @@ from the snapshots that core.train keeps in runs/; where those are missing, what
 is kept.
 """
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What figures say, in words: who is better in what, what a mistake costs, what is paid."""
 
-from __future__ import annotations
-
 import math
 
 

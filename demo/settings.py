@@ -1,7 +1,5 @@
 """What a live race is trained with: what is usual, and what a visitor may ask for."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

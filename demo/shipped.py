@@ -3,8 +3,6 @@
 Files are read, and nothing of core is imported, because that imports torch: the page is up before it.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

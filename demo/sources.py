@@ -1,7 +1,5 @@
 """Where the numbers of One step come from: file and line, read from core's text without importing it."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

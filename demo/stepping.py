@@ -6,8 +6,6 @@ and the number of updates before it. So nothing is kept for a visitor, and a wal
 anew.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 
@@ -38,7 +36,7 @@ class Scores:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, distributions: torch.Tensor, batch: Batch) -> Scores:
+    def of(cls, distributions: torch.Tensor, batch: Batch) -> "Scores":
         """Of the (B, T, V) log-probabilities of a policy."""
         log_probs = gather(distributions, batch.tokens)
         log_ratio = log_probs - batch.log_probs

@@ -5,8 +5,6 @@ news a few times a second and says how much it has, so an answer that is lost is
 a slow network or ten seconds without one lose nothing. One race at a time, others wait.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import os

@@ -1,7 +1,5 @@
 """The queue of events: visitors take turns in it, and what is wrong is refused before it waits."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections import Counter

@@ -1,7 +1,5 @@
 """Assembles the page: header, tabs, links, theme, queue and launch settings."""
 
-from __future__ import annotations
-
 import html
 import json
 import os

@@ -2,8 +2,6 @@
 shown before that is imported.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -7,8 +7,6 @@ every figure, and for every word that depends on one. So a document stays true w
 anew. Report and review also become docs/NAME.html and docs/NAME.pdf (pandoc, typst).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -59,10 +57,10 @@ class Figure:
     def __str__(self) -> str:
         return self.text
 
-    def __lt__(self, other: Figure) -> bool:
+    def __lt__(self, other: "Figure") -> bool:
         return self.mean + math.hypot(self.margin, other.margin) < other.mean
 
-    def __gt__(self, other: Figure) -> bool:
+    def __gt__(self, other: "Figure") -> bool:
         return other < self
 
 

@@ -7,8 +7,6 @@ Both need a token that may write (``hf auth login``, or HF_TOKEN). What they upl
 uploaded before, in one commit; a repository that holds anything else is left alone.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from importlib.metadata import version

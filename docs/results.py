@@ -5,8 +5,6 @@
 ``python -m core.evaluate`` measures, and prints the ladder alone.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 NAME.png is the slide of presenter mode at 1920x1080, NAME-desk.png the page at 1440x900.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

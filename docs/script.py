@@ -1,7 +1,5 @@
 """docs/presentation.md as the film has it: scenes, what is said and done in each, and its subtitles."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from dataclasses import dataclass

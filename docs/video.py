@@ -6,8 +6,6 @@ stands from the moment at which the browser painted it until the next one came. 
 pictures, and the clock stays right. Needs playwright, Chromium and ffmpeg; espeak-ng for --voice.
 """
 
-from __future__ import annotations
-
 import argparse
 import html
 import re

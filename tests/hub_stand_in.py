@@ -4,8 +4,6 @@ The paths, headers and answers are those that huggingface_hub's client asks for 
 it takes no weights in plain git, and says 401 of what a visitor without a token may not see.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Small policies, a stand-in for a classifier, and real digits: all without a download."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -6,8 +6,6 @@ comes out. Its script stands beside this file under the component's own name. A 
 write a .pyi file beside the module; a factory does not.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

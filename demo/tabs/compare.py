@@ -1,7 +1,5 @@
 """Compare: random, start, REINFORCE and GRPO, from the same start with the same random numbers."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo.components import player, sample_grid, words

@@ -1,7 +1,5 @@
 """Complete: begin a drawing, and let a policy finish it."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo.components import drawing_pad, player, sample_grid, words

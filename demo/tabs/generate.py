@@ -1,7 +1,5 @@
 """Generate: any policy draws any digit, token by token."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo.components import beliefs, distribution, player, sample_grid, words

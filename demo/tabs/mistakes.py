@@ -1,7 +1,5 @@
 """Mistakes: seven known ways to get it wrong, each beside the same done right, recorded and live."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo import live

@@ -1,7 +1,5 @@
 """One step: a real group, what its rewards become, and what the update changes, token by token."""
 
-from __future__ import annotations
-
 import html
 
 import gradio as gr

@@ -1,7 +1,5 @@
 """Results: what each step from REINFORCE to GRPO is worth, and the paper beside this demo."""
 
-from __future__ import annotations
-
 import base64
 
 import gradio as gr

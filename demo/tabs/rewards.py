@@ -1,7 +1,5 @@
 """Rewards: what the classifier and the judge make of a picture, and what a group's rewards become."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo.components import beliefs, drawing_pad, sample_grid, table, words

@@ -1,7 +1,5 @@
 """Story: how rewards alone teach a network to draw what it is asked for, in six steps."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo.components import distribution, live_chart, player, sample_grid, words

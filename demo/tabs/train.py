@@ -1,7 +1,5 @@
 """Train live: REINFORCE and GRPO race on this machine; before, how the policies that ship were trained."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from demo import live
