@@ -4,22 +4,26 @@ A new algorithm is a frozen dataclass like these, and a run in core.recipes that
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from core import parallel
 from core.configs import check_ranges
 from core.objectives import clipped_surrogate, group_advantages
+from core.parallel import mean_over_ranks
 
 
 @dataclass(frozen=True)
 class Algorithm:
     """What the loop asks of an algorithm."""
 
-    updates = 1  # from the same samples
+    updates: ClassVar[int] = 1  # from the same samples
 
     def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
-        """(L, G) rewards, a row a label, and the mean reward of each earlier step, to (L, G) weights."""
+        """(L, G) rewards, a row a label, to (L, G) weights.
+
+        ``past``: the mean reward of each earlier step; all of them, because an algorithm keeps no state.
+        """
         raise NotImplementedError
 
     def surrogate(
@@ -43,7 +47,7 @@ class Reinforce(Algorithm):
         if not self.baseline:
             return rewards
         # The first step has only itself to compare with.
-        mean = past[0] if past else parallel.mean(rewards.mean()).item()
+        mean = past[0] if past else mean_over_ranks(rewards.mean()).item()
         for reward in past[1:]:
             mean = self.memory * mean + (1 - self.memory) * reward
         return rewards - mean

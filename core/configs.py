@@ -78,10 +78,10 @@ class RLConfig:
     lr: float = 3e-4  # Adam's learning rate; warms up, then decays linearly to zero
     label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
     beta: float = 0.05  # weight of the KL to the reference, in reward per nat
-    clip: float = 1.0  # largest gradient norm
+    clip: float = 1.0  # largest gradient norm; GRPO's low and high bound the ratio
     average: float = 0.95  # decay of the weights' running average, which is kept; 0 keeps the last weights
     temperature: float = 1.0  # of the sampling, and of the distribution that is optimised
-    guidance: float = 1.0  # classifier-free, likewise part of the distribution; only a transformer can
+    guidance: float = 1.0  # classifier-free: the policy's own, set where it is loaded; only a transformer can
     warmup: int = 5  # steps until the full learning rate
 
     def __post_init__(self):

@@ -26,7 +26,7 @@ from core import checkpoints
 from core.classifiers import predict
 from core.files import reserved, write_json
 from core.metrics import best_of_n_kl, best_of_n_success
-from core.mistakes import MISTAKES, as_used, learner, start_of
+from core.mistakes import MISTAKES, Mistake, as_used, learner, start_of
 from core.place import Place, Work, exit_code
 from core.policies import Policy
 from core.recipes import STARTS, Run, find_recipe
@@ -76,7 +76,7 @@ class Evaluation:
             report.measure(
                 row="guide's recipe",
                 weights=fingerprint(guide),
-                values=lambda: yardstick.pictures(draw(policy, None, sevens)[0], sevens),
+                values=lambda: Yardstick(place, (7,)).pictures(draw(policy, None, sevens)[0], sevens),
             )
         for task in place.recipe.tasks:
             if checkpoints.exists(place.folder(STARTS[task])):
@@ -88,16 +88,16 @@ class Evaluation:
         """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
         place, yardstick, report, labels = self.place, self.yardstick, self.report, self.labels
         runs, start = place.recipe.tasks[task], place.start(task)
-        weights, title = fingerprint(place.folder(STARTS[task])), f"{task}: start ({STARTS[task]})"
+        weights = fingerprint(place.folder(STARTS[task]))
         images, _ = draw(start, None, labels)  # for its row and for best-of-N
 
         def plain() -> dict[str, float]:
             return {**yardstick.pictures(images, labels), "kl": 0.0, "nll": yardstick.nll(start)}
 
-        report.measure(title, weights, plain)
+        report.measure(start_row(task), weights, plain)
         for guidance in sorted({run.config.guidance for run in runs.values()} - {1.0}):
             guided = functools.partial(yardstick.measure, place.start(task, guidance), start, labels)
-            report.measure(f"{title}, guidance {guidance:g}", weights, guided)
+            report.measure(start_row(task, guidance), weights, guided)
         for name in tqdm(runs, desc=f"evaluate {task}"):
             if checkpoints.exists(place.folder(f"{task}/{name}")):
                 self.run(task, name, start)
@@ -121,13 +121,14 @@ class Evaluation:
         folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
         weights, digits = fingerprint(folder), checkpoints.read_config(folder)["config"]["digits"]
         labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
+        yardstick = self.yardstick if len(digits) == 10 else Yardstick(place, digits)
         seeds = dict(report.known(row, weights))
         before = report.runs_before.get(task, {}).get(name, {}) if seeds else {}
         curves = dict(before.get("curves", {}))
         for seed, path in place.seeds(task, name).items():
             mark = fingerprint(path)
             if not (self.resume and seeds.get(seed, {}).get("weights") == mark):
-                values = self.yardstick.measure(place.policy(path), start, labels)
+                values = yardstick.measure(place.policy(path), start, labels)
                 seeds[seed] = {**values, "weights": mark}
             curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
             kept = ("samples", "reward", "success", "kl")
@@ -135,7 +136,8 @@ class Evaluation:
         along = before.get("along", [])
         if place.snapshots(task, name).is_dir() and not (self.resume and along):
             along = self.yardstick.along_training(task, name)
-        success = report.mean(f"{task}: start ({STARTS[task]})", "success")
+        guidance = place.recipe.tasks[task][name].config.guidance
+        success = report.mean(start_row(task, guidance), "success")
         report.runs.setdefault(task, {})[name] = {
             "says": place.recipe.tasks[task][name].says,
             "samples": {str(level): samples_to_success(curves, level, success) for level in LEVELS},
@@ -143,6 +145,11 @@ class Evaluation:
             "curves": curves,
         }
         report.add(row, weights, seeds)
+
+
+def start_row(task: str, guidance: float = 1.0) -> str:
+    """The name of the row of a task's start."""
+    return f"{task}: start ({STARTS[task]})" + (f", guidance {guidance:g}" if guidance != 1 else "")
 
 
 def best_of_n_row(
@@ -165,7 +172,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
     """Train each mistake and the same done right, measure both, and add them to the metrics.json there is.
 
     Whatever recipe they are of, all are kept with ``place``'s, each as soon as it is measured. Samples are
-    drawn at temperature 1, see ``as_used``.
+    drawn at temperature 1, see ``as_used``; the KL of both is to the task's start.
     """
     path, known = place.folder("metrics.json"), {}
     with reserved(path):
@@ -175,26 +182,33 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
         for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
             here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
             labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
-            start = fingerprint(here.folder(start_of(mistake, mistake.task)))
-            about = {"start": start, "samples": len(labels), "seeds": seeds}
+            about = {"start": fingerprint(here.folder(start_of(mistake, mistake.task)))}
+            about |= {"samples": len(labels), "seeds": seeds}
+            about["settings"] = settings_of(mistake)
             if resume and about.items() <= before.get(name, {}).items():
                 continue
             yardstick = Yardstick(here, mistake.config.digits)
             values: dict[str, list] = {"mistake": [], "right": []}
             for seed, kind in itertools.product(range(seeds), values):
                 run = mistake if kind == "mistake" else mistake.right
-                key = f"{seed} {mistake.task} {run}"  # several mistakes are beside the same right run
+                # Several mistakes are beside the same right run.
+                key = f"{seed} {mistake.recipe} {mistake.task} {run}"
                 if key not in known:
-                    policy, reference = learn(here, mistake.task, run, seed)
-                    known[key] = yardstick.measure(as_used(run, policy), reference, labels, nll=False)
+                    policy = as_used(run, learn(here, mistake.task, run, seed))
+                    known[key] = yardstick.measure(policy, here.start(mistake.task), labels, nll=False)
                 values[kind].append(known[key])
             metrics["mistakes"][name] = about | {kind: means(figures) for kind, figures in values.items()}
             write_json(path, metrics, indent=1)
     return metrics
 
 
-def learn(place: Place, task: str, run: Run, seed: int) -> tuple[Policy, Policy]:
-    """Train a run of a task, a mistake or not; returns the policy and its start."""
+def settings_of(mistake: Mistake) -> list[str]:
+    """What the mistake and the same done right are trained with: another setting is measured anew."""
+    return [f"{run.algorithm} {run.config}" for run in (mistake, mistake.right)]
+
+
+def learn(place: Place, task: str, run: Run, seed: int) -> Policy:
+    """Train a run of a task, a mistake or not."""
     name = start_of(run, task)
     policy, start = place.policy(name, run.config.guidance), place.policy(name)
     rewards = Rewards(place.classifier(), start, run.rewards)
@@ -202,7 +216,7 @@ def learn(place: Place, task: str, run: Run, seed: int) -> tuple[Policy, Policy]
     trained = learner(run, policy)
     for _ in train(trained, start, rewards, place.judge(), run.algorithm, run.config, generator):
         pass
-    return policy, start
+    return policy
 
 
 def main(arguments: list[str] | None = None) -> int:

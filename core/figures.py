@@ -98,7 +98,9 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:
-                axis.text(0, i, " never" if entry.get("above") is False else " -", va="center")
+                each = entry.get("each", [])  # of the samples that each seed needed
+                reached = f" {len(each) - each.count(None)} of {len(each)} seeds" if each else " -"
+                axis.text(0, i, reached, va="center")
     for axis in axes.flat[len(panels) :]:  # not measured
         axis.set_axis_off()
     success = [entry["mean"] for entry in panels["judge success"]]
@@ -114,7 +116,7 @@ def draw_frontier(report: dict, task: str, path: Path) -> None:
     start = rows[f"{task}: start ({STARTS[task]})"]["success"]["mean"]
     line = report["runs"][task]["best-of-N"]
     axis.plot([p["kl"] for p in line], [p["success"] for p in line], "o--", color=GRAY, label="best-of-N")
-    axis.axvline(-math.log(start), color=GRAY, lw=1, label="bound: all of them right, at no further price")
+    axis.axvline(-math.log(start), color=GRAY, lw=1, label="the least KL at which all could be right")
     for name in (name for name in report["runs"][task] if f"{task}: {name}" in rows):
         x, y = rows[f"{task}: {name}"]["kl"], rows[f"{task}: {name}"]["success"]
         spread, colour = (y["interval"] or 0, x["interval"] or 0), COLOURS.get(name, GRAY)

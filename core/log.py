@@ -5,6 +5,8 @@ its name and, of a run, now and then a sheet of samples.
 """
 
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,8 @@ from core.rl import RLStep
 from core.stages import Stage, rounded
 
 EVERY, ROW = 10, 8  # steps between sheets; samples a label
+# Takes a step, its numbers and, now and then, a sheet of samples, (H, W, 3) uint8.
+Write = Callable[[int, dict[str, float], torch.Tensor | None], None]
 
 
 def find(name: str):
@@ -25,56 +29,51 @@ def find(name: str):
         raise ValueError(f"--log {name} needs a package that is missing: pip install {name}") from None
 
 
-class TensorBoard:
+@contextmanager
+def tensorboard(folder: Path, title: str) -> Iterator[Write]:
     """Files in folder/title, which ``tensorboard --logdir FOLDER`` shows."""
+    with find("tensorboard").SummaryWriter(folder / title) as writer:
 
-    def __init__(self, folder: Path, title: str):
-        self.writer = find("tensorboard").SummaryWriter(folder / title)
+        def write(step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
+            for name, number in numbers.items():
+                writer.add_scalar(name, number, step)
+            if sheet is not None:
+                writer.add_image("sheet", sheet, step, dataformats="HWC")
 
-    def write(self, step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
-        """``sheet``: (H, W, 3) uint8, as below."""
-        for name, number in numbers.items():
-            self.writer.add_scalar(name, number, step)
-        if sheet is not None:
-            self.writer.add_image("sheet", sheet, step, dataformats="HWC")
-
-    def close(self) -> None:
-        self.writer.close()
+        yield write
 
 
-class Trackio:
+@contextmanager
+def trackio(folder: Path, title: str) -> Iterator[Write]:
     """A run of trackio's project by the folder's name, which ``trackio show`` shows."""
+    package = find("trackio")
+    package.init(project=folder.name, name=title)
 
-    def __init__(self, folder: Path, title: str):
-        self.trackio = find("trackio")
-        self.trackio.init(project=folder.name, name=title)
+    def write(step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
+        pictures = {} if sheet is None else {"sheet": package.Image(sheet.numpy())}
+        package.log({**numbers, **pictures}, step=step)
 
-    def write(self, step: int, numbers: dict[str, float], sheet: torch.Tensor | None) -> None:
-        pictures = {} if sheet is None else {"sheet": self.trackio.Image(sheet.numpy())}
-        self.trackio.log({**numbers, **pictures}, step=step)
-
-    def close(self) -> None:
-        self.trackio.finish()
+    try:
+        yield write
+    finally:
+        package.finish()
 
 
-LOGS = {"tensorboard": TensorBoard, "trackio": Trackio}
+LOGS = {"tensorboard": tensorboard, "trackio": trackio}
 
 
 def logged(stage: Stage, kind: str, folder: Path, title: str) -> Stage:
     """The same stage; what it records goes into a log as well, which its first record opens."""
-    log = None
-    try:
+    write = None
+    with ExitStack() as log:
         for progress in stage:
             if progress.record is not None:
-                log = log or LOGS[kind](folder, title)
+                write = write or log.enter_context(LOGS[kind](folder, title))
                 sheet = None
                 if progress.policy is not None and progress.record.step % EVERY == 0:
                     sheet = draw_sheet(progress.policy, progress.record)
-                log.write(progress.done, flat(rounded(progress.record)), sheet)
+                write(progress.done, flat(rounded(progress.record)), sheet)
             yield progress
-    finally:
-        if log is not None:
-            log.close()
 
 
 def draw_sheet(policy: Policy, record: RLStep) -> torch.Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 
 from core.policies import LABELS, Policy
 
+PARTS = 10  # of a label: scale and shift of three inputs, hidden and cell state of two layers
 EDGE = 2  # rows and columns of nothing around the picture, as far as a neighbour may lie
 
 
@@ -43,7 +44,7 @@ class LSTMPolicy(Policy):
         self.layer2 = nn.LSTM(width, width)
         self.head = nn.Linear(width, tokenizer.vocabulary)
         # Scale and shift of both layers' inputs and of the readout's; both layers' hidden and cell states.
-        self.label = nn.Parameter(torch.zeros(LABELS, 10, width))
+        self.label = nn.Parameter(torch.zeros(LABELS, PARTS, width))
         self.label_position = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))
         nn.init.normal_(self.neighbours.weight, std=0.3)
         with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
@@ -74,7 +75,7 @@ class LSTMPolicy(Policy):
         batch, length = tokens.shape
         canvas = self._canvas(batch)
         canvas[:, self.home] = tokens
-        # (T, B, K): a neighbour that comes later in raster order is edge, and nothing else is looked at.
+        # (T, B, K), all tokens at once: each neighbour comes earlier in raster order, or is edge.
         rows = canvas[:, self.around.T].permute(2, 0, 1) + self.offset
         x = self.neighbours(rows.flatten(0, 1)).view(length, batch, -1) + self.position[:, None]
         x = x + self.label_position[labels].transpose(0, 1)

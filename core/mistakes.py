@@ -46,11 +46,6 @@ def as_used(run: Run, policy: Policy) -> Policy:
     return used
 
 
-def learner(run: Run, policy: Policy) -> "Policy | DrawnOtherwise":
-    """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
-    return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
-
-
 class DrawnOtherwise:
     """A policy whose samples come from another distribution than the one that is scored."""
 
@@ -64,6 +59,11 @@ class DrawnOtherwise:
         tokens = self.draw(self.policy, labels, generator)
         with torch.no_grad():  # scored as in training: the first ratio is 1, and nothing looks wrong
             return Rollout(tokens, self.policy.log_probs(labels, tokens, temperature))
+
+
+def learner(run: Run, policy: Policy) -> Policy | DrawnOtherwise:
+    """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
+    return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
 
 
 def cooler(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -14,8 +14,8 @@ def group_advantages(rewards: torch.Tensor, scale: bool) -> torch.Tensor:
     Args:
         rewards: (L, G) one row a group.
         scale: divide by the group's standard deviation as well (1e-4 is added, as in the paper's code). It
-            makes a rare failure loud: one among 32 weighs -5.6 instead of -0.97. Without it the optimum under
-            a KL penalty is the same for every group.
+            makes a rare failure loud: one among 32 weighs -5.6 instead of -0.97. And it multiplies beta by
+            that deviation, another one for each group; without it, all have the same beta.
 
     Returns:
         (L, G) of mean zero in each row; exactly zero where a row's rewards are equal: it teaches nothing.
@@ -23,6 +23,7 @@ def group_advantages(rewards: torch.Tensor, scale: bool) -> torch.Tensor:
     centred = rewards - rewards.mean(1, keepdim=True)
     if scale:
         centred = centred / (rewards.std(1, keepdim=True, correction=0) + 1e-4)
+    # Exactly zero where rewards are equal: Adam would blow what rounding leaves up to a whole step.
     return torch.where(zero_variance(rewards)[:, None], torch.zeros_like(centred), centred)
 
 
@@ -59,11 +60,6 @@ def exact_kl(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     return (log_probs.exp() * (log_probs - reference)).sum(-1).clamp(min=0)
 
 
-def entropy(log_probs: torch.Tensor) -> torch.Tensor:
-    """(B, T, V) log-probabilities to (B, T) nats."""
-    return -(log_probs.exp() * log_probs).sum(-1)
-
-
 def later(values: torch.Tensor) -> torch.Tensor:
-    """(B, T) to (B, T): at t, the sum of the values after t. What a token leads to, without what it is."""
+    """(B, T) to (B, T): at t, the sum of the values after t, that at t left out."""
     return values.flip(1).cumsum(1).flip(1) - values

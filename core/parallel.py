@@ -65,8 +65,8 @@ def share(config: RLConfig) -> RLConfig:
     return dataclasses.replace(config, digits=config.digits[rank() * digits :][:digits])
 
 
-def mean(value: torch.Tensor) -> torch.Tensor:
-    """Of what each rank has, in place."""
+def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
+    """A tensor, after its values were replaced by their means over all ranks."""
     if ranks() > 1:
         dist.all_reduce(value)  # the sum
         value /= ranks()
@@ -76,7 +76,7 @@ def mean(value: torch.Tensor) -> torch.Tensor:
 def average_gradients(policy: Policy) -> None:
     for parameter in policy.parameters():
         if parameter.grad is not None:
-            mean(parameter.grad)
+            mean_over_ranks(parameter.grad)
 
 
 def pooled(record):

@@ -38,11 +38,16 @@ class Place:
         return self.runs / self.recipe.name / name / f"seed-{seed}"
 
     def seeds(self, task: str, name: str) -> dict[str, Path]:
-        """The folders of a run by seed: seed 0 ships, the others do not."""
-        others = sorted(self.run_folder(f"{task}/{name}", 0).parent.glob("seed-*"))
+        """The folders of a run by seed: seed 0 ships, the others do not. One that was trained with other
+        settings than seed 0 is another run's.
+        """
         found = {"0": self.folder(f"{task}/{name}")}
-        found |= {path.name.removeprefix("seed-"): path for path in others if path.name != "seed-0"}
-        return {seed: path for seed, path in found.items() if checkpoints.exists(path)}
+        wanted = trained_with(found["0"])
+        for path in sorted(self.run_folder(f"{task}/{name}", 0).parent.glob("seed-*")):
+            seed = path.name.removeprefix("seed-")
+            if seed != "0" and checkpoints.exists(path) and trained_with(path) == wanted:
+                found[seed] = path
+        return found
 
     def snapshots(self, task: str, name: str) -> Path:
         """Of the policies along the training of a run's seed 0, in folders "step-K"."""
@@ -111,6 +116,12 @@ class Place:
         about = {"recipe": self.recipe.name, "seed": 0}
         shape = self.recipe.policy_shape()
         checkpoints.save(self.folder("random"), self.new_policy(0), self.recipe.kind, shape, about)
+
+
+def trained_with(folder: Path) -> list:
+    """The settings of a run, but for its seed."""
+    config = checkpoints.read_config(folder)
+    return [config.get(name) for name in ("algorithm", "config", "rewards")]
 
 
 def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:

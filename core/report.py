@@ -33,9 +33,9 @@ class Report:
 
     def __init__(self, place: Place, samples: int, resume: bool):
         self.path, self.resume = place.folder("metrics.json"), resume
-        judge = fingerprint(place.root / place.judged_by / "judge")
-        self.about = {"recipe": place.recipe.name, "samples": samples, "seed": SEED}
-        self.about |= {"temperature": 1.0, "judge": judge}
+        self.about = {"recipe": place.recipe.name, "samples": samples, "seed": SEED, "temperature": 1.0}
+        for name in ("classifier", "judge"):
+            self.about[name] = fingerprint(place.root / place.judged_by / name)
         self.rows: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
         try:
@@ -55,7 +55,8 @@ class Report:
 
     def measure(self, row: str, weights: str, values: Callable[[], dict[str, float]]) -> None:
         """A row without seeds; ``values`` is called only if they are not known."""
-        self.add(row, weights, (self.resume and self.known(row, weights)) or {"0": values()})
+        seeds = self.known(row, weights) if self.resume else {}
+        self.add(row, weights, seeds or {"0": values()})
 
     def add(self, row: str, weights: str, seeds: dict[str, dict]) -> None:
         """A row, with the means over its seeds."""

@@ -4,12 +4,16 @@ The loop maximises  E[reward] - beta * KL(policy || reference)  over whole pictu
 policy itself. What tells REINFORCE (Williams 1992) from GRPO (Shao et al. 2024; AR-GRPO brings it to
 pictures) is in core.algorithms: how rewards become advantages, and how often the same samples are used.
 
-Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper: with
-V values a token, the KL of its distribution, kl_t, is summed exactly. The gradient is the mean over samples:
+Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper. With
+V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = E[sum over t of kl_t]. A token
+changes kl_t, and which later kl_s are met: hence the sum over s > t, which TRL and the paper leave out. The
+gradient is the mean over samples (tests/test_estimator.py proves it):
 
     sum over t of  (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t
 
-for a token answers for its own distribution and for where it leads (tests/test_estimator.py proves it).
+We sum over tokens where the paper averages, so beta is a price per nat of a whole picture. A group's mean
+includes the sample itself, which makes the first term (G - 1) / G of its size: 3 % less for 32 samples. And
+it is the gradient at the first update; a second one from the same samples reuses their later kl_s.
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
@@ -22,8 +26,8 @@ import torch
 from core.algorithms import Algorithm
 from core.classifiers import Classifier, predict
 from core.configs import PretrainConfig, RLConfig
-from core.objectives import entropy, exact_kl, later, zero_variance
-from core.parallel import average_gradients, mean
+from core.objectives import exact_kl, later, zero_variance
+from core.parallel import average_gradients, mean_over_ranks
 from core.policies import Policy, Rollout, gather
 from core.rewards import Rewards
 
@@ -42,7 +46,7 @@ class RLStep:
     entropy: float  # of the token distributions, nats per token
     clip_fraction: float  # share of tokens whose gradient was clipped, over all updates; the first clips none
     gradient_norm: float  # of the last update, before it was limited
-    zero_variance: int  # groups that taught nothing
+    zero_variance: int  # groups whose rewards are all equal
     tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves
     rewards: torch.Tensor = field(repr=False)  # (L, G)
 
@@ -70,12 +74,12 @@ def train(
     """Train ``policy`` in place, one record a step. Exhausted or closed, it holds the averaged weights.
 
     Args:
-        policy: what learns; starts equal to the reference.
+        policy: what learns; starts equal to the reference, but for the guidance that it draws with.
         reference: frozen; the KL is measured to it.
         judge: only watched, never optimised.
         generator: where all randomness comes from, on the policy's device.
     """
-    policy.train()  # for cuDNN, whose LSTM has no gradient otherwise; nothing here depends on it
+    policy.train()  # for cuDNN, whose LSTM has no gradient otherwise; nothing else depends on it
     optimizer, schedule = make_optimizer(policy, config)
     average = WeightAverage(policy, config.average)
     labels = torch.tensor(config.digits, device=generator.device).repeat_interleave(config.group)  # (B,)
@@ -88,7 +92,7 @@ def train(
             terms = rewards.terms(images, labels, rollout.tokens)
             reward = rewards.total(terms).view(len(config.digits), config.group)  # (L, G)
             advantages = algorithm.advantages(reward, past)  # (L, G)
-            past.append(mean(reward.mean()).item())
+            past.append(mean_over_ranks(reward.mean()).item())
 
             with torch.no_grad():  # (B, T, V)
                 reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
@@ -110,7 +114,7 @@ def train(
                 terms={name: value.mean().item() for name, value in terms.items()},
                 success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
                 kl=batch.kl.sum(1).mean().item(),
-                entropy=entropy(rollout.distributions).mean().item(),
+                entropy=torch.special.entr(rollout.distributions.exp()).sum(-1).mean().item(),
                 clip_fraction=sum(clipped) / len(clipped),
                 gradient_norm=norm,
                 zero_variance=int(zero_variance(reward).sum()),
@@ -121,19 +125,22 @@ def train(
         average.keep()
 
 
-def make_batch(rollout: Rollout, advantages: torch.Tensor, reference: torch.Tensor, beta: float) -> Batch:
+def make_batch(
+    rollout: Rollout, advantages: torch.Tensor, reference_log_probs: torch.Tensor, beta: float
+) -> Batch:
     """What a step learns from: (L, G) advantages, and the reference's (B, T, V) log-probabilities."""
-    kl = exact_kl(rollout.distributions, reference)
+    kl = exact_kl(rollout.distributions, reference_log_probs)
     ahead = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
-    ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)  # the group is its baseline as well
+    # Less the group's mean at the same token: a baseline for the KL to come.
+    ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)
     per_token = advantages.flatten()[:, None] - beta * ahead
-    return Batch(rollout.tokens, rollout.log_probs, reference, kl, per_token)
+    return Batch(rollout.tokens, rollout.log_probs, reference_log_probs, kl, per_token)
 
 
 def objective(
     log_probs: torch.Tensor, batch: Batch, algorithm: Algorithm, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each sample adds to the objective; its mean has the gradient of E[reward] - beta * KL.
+    """What each sample adds to the objective; its mean has the gradient that stands at the top of this file.
 
     Args:
         log_probs: (B, T, V) of the policy now.

@@ -118,7 +118,7 @@ def rl_stage(
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}
     about["config"] = dataclasses.asdict(config)
-    # Each rank has random numbers of its own, and no other seed's.
+    # Each rank has random numbers of its own.
     generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
     if wanted:

@@ -10,7 +10,8 @@ import torch
 class PixelTokenizer:
     """One token a pixel, in raster order (row by row, from the top left), its value a gray level.
 
-    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is paper (black), the last full ink (white).
+    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is the background (black), the last one full
+    ink (white).
     """
 
     def __init__(self, size: int, levels: int):

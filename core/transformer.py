@@ -5,8 +5,8 @@ The rotary angles carry row and column, half of each head's dimensions for each,
 neighbours are near in two directions. Scoring runs ``Block`` over whole sequences; sampling has the same
 equations written out for one token at a time, and tests/test_policies.py shows that the two agree.
 
-Two things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles and
-Xie 2023), and is added at every position: RL that has to find out what labels mean can hardly bend the
+Two more things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles
+and Xie 2023), and is added at every position: RL that has to find out what labels mean can hardly bend the
 network through one token. And classifier-free guidance (Ho and Salimans 2022) is part of the distribution:
 ``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
@@ -151,7 +151,8 @@ class TransformerPolicy(Policy):
         x = self.start
         heads = self.blocks[0].heads
         caches = added.new_empty(len(self.blocks), 2, batch, heads, len(noise), width // heads)
-        # F.rms_norm(x) is root * x / norm(x); the root goes into what scales it anyway.
+        # F.rms_norm(x) is root * x / norm(x), where root is that of the width and norm(x) that of
+        # sum(x^2) + width * eps; the root goes into what scales it anyway.
         root = width**0.5
         floor = x.new_tensor(root * EPS**0.5)
 

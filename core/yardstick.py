@@ -5,6 +5,7 @@
 * Quality against diversity, along the training.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -98,13 +99,17 @@ class Yardstick:
         return self.pictures(images, torch.arange(count) % 10)
 
     def real_digits(self, count: int) -> dict[str, float]:
-        """Figures of real training digits: the floor of distances, and the bound of success."""
+        """Figures of real digits: of training digits the floor of all distances to the test digits; reward
+        and success of the test digits, which neither classifier nor judge has seen.
+        """
         images, labels = load_mnist(True, self.place.data_root)
         picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
-        return self.pictures(self.fit(images[picked]), labels[picked])
+        values = self.pictures(self.fit(images[picked]), labels[picked])
+        reward = predict(self.classifier, self.images).gather(1, self.labels[:, None]).mean().item()
+        return {**values, "reward": reward, "success": accuracy(self.judge, self.images, self.labels)}
 
     def reconstructed(self) -> dict[str, float]:
-        """Figures of the test digits, encoded and decoded again: what the tokenizer loses."""
+        """Figures of the test digits, encoded and decoded, beside themselves: what the tokenizer loses."""
         tokenizer = self.place.policy("random").cpu().tokenizer
         parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)
@@ -128,21 +133,23 @@ def samples_to_success(curves: dict[str, dict], level: float, start: float) -> d
         start: success of the start. Where it is above the level, there is nothing to count.
 
     Returns:
-        mean and 95 % interval over the seeds that got there, how many did, how many there are, and whether
-        the start is above the level.
+        "each" seed's samples, the fewest first, None for one that never gets there; their "mean" and 95 %
+        "interval", None unless all seeds get there; and whether the start is "above" the level.
     """
-    found = []
+    each = []
     for curve in curves.values() if start < level else ():
-        success = curve["success"]
+        success, passed = curve["success"], None
         for step in range(WINDOW - 1, len(success)):
             if sum(success[step - WINDOW + 1 : step + 1]) / WINDOW >= level:
-                found.append(curve["samples"][step])
+                passed = curve["samples"][step]
                 break
+        each.append(passed)
+    each.sort(key=lambda samples: math.inf if samples is None else samples)
+    known = bool(each) and None not in each
     return {
-        "mean": sum(found) / len(found) if found else None,
-        "interval": interval(found),
-        "reached": len(found),
-        "seeds": len(curves),
+        "mean": sum(each) / len(each) if known else None,
+        "interval": interval(each) if known else None,
+        "each": each,
         "above": start >= level,
     }
 

@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import jinja2
 import pypandoc
@@ -34,7 +35,7 @@ DOCUMENTS = {  # source: what is made of it
     "presentation": DOCS / "presentation.md",
 }
 PRINTED = ("report", "literature")  # these have references, and become HTML and PDF as well
-MARGIN = 0.14  # of a figure without an interval: two of them tie where they are less than a fifth apart
+MARGIN = 0.1  # of a figure without an interval, on either side
 SHORT = {
     "reward": ".2f",
     "success": ".1%",
@@ -48,20 +49,27 @@ GITHUB = "gfm-tex_math_gfm+tex_math_dollars"
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure. ``<`` and ``>`` hold only where the difference is beyond both margins."""
+    """A measured figure. ``<`` and ``>`` hold only where the ranges do not touch: else it is a tie."""
 
     mean: float
-    margin: float  # half of its 95 % interval, or of what counts as a tie
+    low: float  # of its 95 % interval, or of what counts as a tie
+    high: float
     text: str
 
     def __str__(self) -> str:
         return self.text
 
-    def __lt__(self, other: "Figure") -> bool:
-        return self.mean + math.hypot(self.margin, other.margin) < other.mean
+    def __lt__(self, other: Self) -> bool:
+        return self.high < other.low
 
-    def __gt__(self, other: "Figure") -> bool:
+    def __gt__(self, other: Self) -> bool:
         return other < self
+
+
+def about(mean: float, margin: float | None, text: str) -> Figure:
+    """A figure with half of its 95 % interval; of one without, two tie where they are a fifth apart."""
+    margin = MARGIN * mean if margin is None else margin
+    return Figure(mean, mean - margin, mean + margin, text)
 
 
 def metrics(recipe: str) -> dict:
@@ -90,21 +98,26 @@ def measured(name: str, column: str, recipe: str = "pixels-8x8") -> Figure:
         share = min(max(mean, 1e-3), 1 - 1e-3)
         sampling = 1.96 * math.sqrt(share * (1 - share) / (seeds * metrics(recipe)["samples"]))
         margin = max(margin or 0.0, sampling)
-    return Figure(mean, MARGIN * mean if margin is None else margin, report.cell(value, SHORT[column]))
+    return about(mean, margin, report.cell(value, SHORT[column]))
 
 
 def needed(task: str, run: str, level: str = "0.9", recipe: str = "pixels-8x8") -> Figure:
-    """Samples that a run saw until its success first passed ``level``; infinitely many for never."""
+    """Samples that a run saw until its success first passed ``level``; infinitely many for never.
+
+    Where not all seeds get there, the range of the seeds stands for the interval.
+    """
     found = metrics(recipe)["runs"][task][run]["samples"][level]
-    mean = math.inf if found["mean"] is None else found["mean"]
-    margin = found["interval"] or (MARGIN * mean if found["reached"] else 0.0)
-    return Figure(mean, margin, results.samples_cell(found))
+    text = results.samples_cell(found)
+    if found["mean"] is not None:
+        return about(found["mean"], found["interval"], text)
+    each = [math.inf if samples is None else samples for samples in found["each"]]
+    return Figure(math.inf, each[0], each[-1], text)
 
 
 def variance(task: str, point: str, run: str, recipe: str = "pixels-8x8") -> Figure | None:
     """Relative variance of one step's gradient at the "start" or "halfway"; None where unknown."""
     found = metrics(recipe)["runs"].get(task, {}).get("variance", {}).get(point, {}).get(run)
-    return None if found is None else Figure(found, MARGIN * found, f"{found:,.0f}")
+    return None if found is None else about(found, None, f"{found:,.0f}")
 
 
 def choose(a: Figure, b: Figure, less: str, tie: str, more: str) -> str:
@@ -176,6 +189,12 @@ def checkpoint(name: str) -> dict:
     return checkpoints.read_config(checkpoints.ROOT / name)
 
 
+def most_clipped(name: str) -> str:
+    """The largest share of a step's tokens that clipping held back, along the training of a shipped run."""
+    curve = json.loads((checkpoints.ROOT / name / "curve.json").read_text(encoding="utf-8"))
+    return f"{max(point['clip_fraction'] for point in curve):.1%}"
+
+
 def run(recipe: str, task: str, name: str):
     """A run as core.recipes has it."""
     return RECIPES[recipe].tasks[task][name]
@@ -187,7 +206,7 @@ def cited(number: str) -> str:
 
 
 GLOBALS = (metrics, has, measured, needed, variance, choose, thousands, ladder, code, quote, blank)
-GLOBALS += (loudest, benchmark, checkpoint, run, cited)
+GLOBALS += (loudest, benchmark, checkpoint, most_clipped, run, cited)
 
 
 def resolve(name: str) -> str:

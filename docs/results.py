@@ -22,13 +22,14 @@ where too few batches tell that mean from zero, and where the start already is a
 
 
 def samples_cell(found: dict) -> str:
-    """Samples that a run needed, and how many of its seeds got there; "-" where its start is above that."""
-    if found.get("above"):
+    """Samples that a run needed, or their range where not every seed gets there; "-" where none are."""
+    if found["above"]:
         return "-"
-    if not found["reached"]:
-        return "never"
-    missing = "" if found["reached"] == found["seeds"] else f" ({found['reached']} of {found['seeds']} seeds)"
-    return cell(found, ",.0f") + missing
+    if found["mean"] is not None:
+        return cell(found, ",.0f")
+    each = found["each"]
+    reached = f"{len(each) - each.count(None)} of {len(each)} seeds"
+    return "never" if each[0] is None else f"{each[0]:,} to never ({reached})"
 
 
 def staircase(report: dict, task: str) -> str:

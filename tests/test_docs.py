@@ -84,19 +84,23 @@ def test_words_follow_the_figures(monkeypatch):
     changed, real = copy.deepcopy(build.metrics("pixels-8x8")), build.metrics
     monkeypatch.setattr(build, "metrics", lambda recipe: changed if recipe == "pixels-8x8" else real(recipe))
     runs = changed["runs"]["steer"]
-    runs["grpo"]["samples"]["0.9"].update(mean=5000, interval=500, reached=3, seeds=3)
+    runs["grpo"]["samples"]["0.9"].update(mean=5000, interval=500)
     for mean, says in ((1000, "the claim fails"), (5100, "a tie"), (20_000, "the claim holds")):
-        runs["reinforce"]["samples"]["0.9"].update(mean=mean, interval=500, reached=3, seeds=3)
+        runs["reinforce"]["samples"]["0.9"].update(mean=mean, interval=500)
         claim = build.resolve("report").split("more sample-efficient than REINFORCE")[1]
         assert f"{mean:,} ± 500: {says}." in claim
 
 
 def test_figures_differ_only_beyond_their_intervals():
-    low, high = build.Figure(10, 3, "10"), build.Figure(14, 3, "14")
+    low, high = build.about(10, 3, "10"), build.about(15, 3, "15")
     assert not low < high and not high < low and build.choose(low, high, "less", "tie", "more") == "tie"
-    assert build.Figure(10, 3, "") < build.Figure(15, 3, "")  # 5 is more than the root of 18
-    never = build.Figure(float("inf"), 0, "never")
+    assert low < build.about(17, 3, "")
+    assert build.about(10, None, "") < build.about(12.5, None, "")
+    assert not build.about(10, None, "") < build.about(12, None, "")  # a fifth more
+    never = build.Figure(float("inf"), float("inf"), float("inf"), "never")
+    some = build.Figure(float("inf"), 12, float("inf"), "12 to never")
     assert low < never and not never < never and never > low
+    assert not low < some and build.about(10, 1, "") < some and not some < never and not never < some
 
 
 def test_a_line_of_code_that_is_gone_is_missed():

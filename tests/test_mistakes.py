@@ -11,6 +11,7 @@ from toys import Brightness, make_policy
 from core import checkpoints, mistakes
 from core.algorithms import GRPO
 from core.configs import RLConfig
+from core.evaluate import settings_of
 from core.mistakes import MISTAKES, learner, start_of
 from core.policies import gather
 from core.report import fingerprint
@@ -243,9 +244,10 @@ def test_the_table_of_mistakes_says_how_many_do_harm():
     assert results.mistakes({})[0].startswith("No mistake is measured yet")
 
 
-def test_what_was_measured_is_of_the_starts_that_ship():
+def test_what_was_measured_is_of_the_starts_that_ship_and_of_the_settings_there_are():
     metrics = json.loads((checkpoints.ROOT / "pixels-8x8" / "metrics.json").read_text(encoding="utf-8"))
     for name, found in metrics.get("mistakes", {}).items():
         mistake = MISTAKES[name]
         folder = checkpoints.ROOT / mistake.recipe / start_of(mistake, mistake.task)
         assert found["start"] == fingerprint(folder), "python -m core.evaluate --mistakes"
+        assert found["settings"] == settings_of(mistake), "python -m core.evaluate --mistakes --resume"

@@ -195,6 +195,7 @@ def test_ink_entropy_and_intervals_of_simple_cases():
     tokens, labels = torch.tensor([[0, 1], [1, 1], [0, 0], [0, 0]]), torch.tensor([3, 3, 5, 5])
     assert pixel_entropy(tokens, labels, 2) == pytest.approx(math.log(2) / 4)
     assert interval([1.0]) is None
+    assert interval(list(range(11))) > 2.228 * 3.3166 / 11**0.5  # of eleven: never too narrow
     assert interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(1.963, abs=1e-3)  # 2.776 * 1.5811 / sqrt 5
 
 

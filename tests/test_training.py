@@ -104,7 +104,13 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
         load_policy(f"tiny-patches/{name}", tmp_path / "ship") for name in ("refine/grpo", "labelled")
     )
     assert (guided.guidance, plain.guidance) == (1.5, 1.0)
-    assert rows["refine: start (labelled), guidance 1.5"]["kl"]["mean"] > 0
+    guided_start = rows["refine: start (labelled), guidance 1.5"]
+    assert guided_start["kl"]["mean"] > 0
+    # RL begins at the guided start, so samples are counted from there.
+    counted = report["runs"]["refine"]["grpo"]["samples"]
+    assert [found["above"] for found in counted.values()] == [
+        guided_start["success"]["mean"] >= float(level) for level in counted
+    ]
     monkeypatch.setattr(figures, "COLOURS", {"reinforce": "#E69F00", "grpo": "#009E73"})
     folders = f"--checkpoints {tmp_path / 'ship'} --runs {tmp_path / 'runs'} --out {tmp_path / 'figures'}"
     assert figures.main(["--recipe", "tiny-patches", *folders.split()]) == 0
@@ -121,6 +127,9 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     seed = tmp_path / "runs/tiny-4x4/steer/grpo/seed-1"
     assert {path.name for path in seed.iterdir()} >= {"weights.safetensors", "curve.png", "samples.png"}
     place = Place(RECIPES["tiny-4x4"], tmp_path / "ship", tmp_path / "runs")
+    # A run of one's own with other settings is no further seed.
+    assert command("grpo --recipe tiny-4x4 --seed 2 --beta 0.5 --steps 2", tmp_path) == 0
+    assert list(place.seeds("steer", "grpo")) == ["0", "1"]
     two = evaluate.evaluate(place, samples=300, resume=True)
     for path in seed.iterdir():
         path.unlink()
@@ -318,13 +327,15 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
         "1": {"samples": [10, 20, 30, 40], "success": [0.6, 0.6, 0.6, 0.0]},
         "2": {"samples": [10, 20, 30, 40], "success": [0.9, 0.0, 0.0, 0.0]},
     }
-    assert samples_to_success(curves, 0.5, start=0.1) == {
-        "mean": 35.0,
-        "interval": pytest.approx(63.53, abs=0.01),
-        "reached": 2,
-        "seeds": 3,
-        "above": False,
-    }
+    some = samples_to_success(curves, 0.5, start=0.1)
+    assert some == {"mean": None, "interval": None, "each": [30, 40, None], "above": False}
+    assert results.samples_cell(some) == "30 to never (2 of 3 seeds)"
+    assert samples_to_success({"2": curves["2"]}, 0.5, start=0.1)["each"] == [None]
+    short = {"samples": [10], "success": [1.0]}  # a run of fewer steps than a window has
+    assert samples_to_success({"0": short}, 0.5, start=0.1)["each"] == [None]
+    del curves["2"]
+    whole = samples_to_success(curves, 0.5, start=0.1)
+    assert whole["mean"] == 35.0 and whole["interval"] == pytest.approx(63.53, abs=0.01)
     above = samples_to_success(curves, 0.5, start=0.6)  # then there is nothing to count
     assert above["mean"] is None and above["above"] and results.samples_cell(above) == "-"
 
