@@ -3,31 +3,23 @@
 ``Engine.ask`` calls each function by its name, with the models of a recipe and what was asked.
 """
 
-import copy
-import dataclasses
 import math
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 
-from core.algorithms import GRPO
-from core.checkpoints import save
 from core.classifiers import predict
 from core.data import resize
 from core.mistakes import Mistake, as_used, start_of
 from core.objectives import exact_kl, group_advantages
-from core.place import Place
 from core.policies import Policy, gather
-from core.recipes import RECIPES, Run
+from core.recipes import Run
 from core.rewards import TERMS
-from core.rl import RLStep, train
+from core.rl import RLStep
 from core.yardstick import draw
 from demo import drawing, pictures, stepping
 from demo.checks import RequestError
 from demo.models import Models, Samples
-from demo.settings import USUAL, wall
+from demo.settings import wall
 
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
@@ -188,30 +180,6 @@ def group(models: Models, task: str, digit: int, seed: int) -> dict:
     }
 
 
-def lesson(models: Models, digit: int) -> dict:
-    """The group that the story tells of, and how many nats likelier one real GRPO step makes each sample.
-
-    It is the first group of the steer start, by seed, in which 3 to 13 of 16 samples succeed.
-    """
-    for seed in range(200):
-        samples = models.draw("unlabelled", digit, 1.0, seed, GROUP)
-        if 3 <= int((samples.reads == digit).sum()) <= 13:
-            break
-    start = models.policy("unlabelled")
-    policy = copy.deepcopy(start)
-    config = dataclasses.replace(
-        USUAL[models.recipe], digits=(digit,), group=GROUP, steps=1, warmup=1, average=0.0
-    )
-    generator = torch.Generator().manual_seed(seed)  # as in ``draw``: the step's samples are that group
-    for _ in train(policy, start, models.rewards("steer"), models.judge, GRPO(), config, generator):
-        pass
-    with torch.no_grad():
-        scores = policy.log_probs(torch.full((GROUP,), digit), samples.tokens)
-        now = gather(scores, samples.tokens).sum(1)
-    changed = now - samples.log_probs.sum(1)
-    return {**group(models, "steer", digit, seed), "changed": pictures.rounded(changed, 2)}
-
-
 def in_walk(walk: stepping.Walk, at: int) -> dict:
     """The group that was drawn after ``at`` updates, for ``walks.view``.
 
@@ -228,7 +196,6 @@ def in_walk(walk: stepping.Walk, at: int) -> dict:
         "at": at,
         "start_right": int((walk.groups[0].samples.reads == walk.digit).sum()),
         "mean": round(rewards.mean().item(), 4),
-        "std": round(rewards.std(correction=0).item(), 4),
         "weights": {name: pictures.rounded(weight) for name, weight in found.weights.items()},
         "beta": walk.config.beta,
         "clip": [1 - stepping.ALGORITHM.low, 1 + stepping.ALGORITHM.high],
@@ -237,17 +204,11 @@ def in_walk(walk: stepping.Walk, at: int) -> dict:
     def table(values: torch.Tensor, places: int = 3) -> list[list[float]]:
         return [pictures.rounded(row, places) for row in values]
 
-    def made(scores: stepping.Scores) -> dict:
+    def made(scores: dict[str, torch.Tensor]) -> dict:
         return {
-            "changed": pictures.rounded((scores.log_probs - found.before.log_probs).sum(1), 3),
-            "kl": round(scores.kl.sum(1).mean().item(), 4),
-            "tokens": {
-                "log_probs": table(scores.log_probs),
-                "ratio": table(scores.ratio),
-                "surrogate": table(scores.surrogate),
-                "clipped": scores.clipped.tolist(),
-                "kl": table(scores.kl, 4),
-            },
+            "changed": pictures.rounded((scores["log_probs"] - found.before["log_probs"]).sum(1), 3),
+            "kl": round(scores["kl"].sum(1).mean().item(), 4),
+            "tokens": {name: table(values, 3 + (name == "kl")) for name, values in scores.items()},
         }
 
     return {
@@ -343,13 +304,3 @@ def complete(models: Models, name: str, digit: int, temperature: float, seed: in
     samples = models.draw(name, digit, temperature, seed, count, tuple(tokens[:given].tolist()))
     path = drawing_of(models, name, samples, 0, digit, temperature)
     return {**grid(samples, digit, 6), "given": given, "trajectory": path}
-
-
-def packed(models: Models, name: str, path: Path) -> str:
-    """A policy as a zip of the two files of a checkpoint; returns its path, which ends in .zip."""
-    place, policy = Place(RECIPES[models.recipe]), models.policy(name)
-    shape = place.recipe.policy_shape(getattr(policy, "guidance", 1))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, about = Path(scratch) / "policy", {"recipe": models.recipe, "trained": "live, in the page"}
-        save(folder, policy, place.recipe.kind, shape, about)
-        return shutil.make_archive(str(path.with_suffix("")), "zip", folder)

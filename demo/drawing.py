@@ -18,8 +18,6 @@ def is_empty(drawing: torch.Tensor) -> bool:
 
 def like_mnist(drawing: torch.Tensor) -> torch.Tensor:
     """A (1, 1, 28, 28) drawing in [0, 1] as MNIST would have it: full ink, boxed, centred, of usual width."""
-    if is_empty(drawing):
-        return drawing
     drawing = drawing / drawing.max()
     ink = drawing[0, 0] > 0.2
     rows, columns = ink.any(1).nonzero().flatten(), ink.any(0).nonzero().flatten()

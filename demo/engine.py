@@ -14,30 +14,29 @@ from typing import Any, Literal
 from demo import checks, walks
 from demo.checks import RequestError
 from demo.races import Races
-from demo.sentences import verdict
-from demo.shipped import STARTS
+from demo.sentences import samples_to, verdict
+from demo.shipped import RECIPES, STARTS
 
 Recipe = Literal["pixels-8x8", "patches-28x28"]
 Task = Literal["steer", "refine"]
 GROUPS = (4, 16, 64)  # samples of a group in One step
 UPDATES = 40  # the most that are taken there: the learning rate is then zero
-WAITING = 16  # questions that may wait for the models; more are refused
 
 
 class Engine(Races):
-    """The answers to every tab. Thread-safe: one question at a time uses the models."""
+    """The answers to every tab. Thread-safe: one question at a time uses the models of a recipe."""
 
     def __init__(self, root: Path | None = None):
         super().__init__(root)
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
-        self._turn, self._waiting = threading.Lock(), 0
+        self._turns = {recipe: threading.Lock() for recipe in RECIPES}
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
         key = f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
         if key in self.recorded(recipe):
             return self.recorded(recipe)[key]
-        with self.turn():
+        with self.turn(recipe):
             models = self.models(recipe)
             from demo import answers
 
@@ -47,26 +46,19 @@ class Engine(Races):
         return found
 
     @contextmanager
-    def turn(self):
-        """Wait for the models. Raises RequestError where too many wait."""
-        if self._waiting >= WAITING:
-            busy = f"the server is busy: {WAITING} questions are waiting"
-            raise RequestError(f"{busy}; please try again in a moment.")
-        self._waiting += 1
-        try:
-            with self._turn:
-                if "trainer" in self.__dict__:
-                    self.trainer.share_cores()
-                yield
-        finally:
-            self._waiting -= 1
+    def turn(self, recipe: str):
+        """Wait for the models of a recipe. How many may wait is the queue's business, see demo/turns.py."""
+        with self._turns[recipe]:
+            if "trainer" in self.__dict__:
+                self.trainer.share_cores()
+            yield
 
     def warm_up(self) -> None:
         """Import torch and draw once with each policy: a server does so in a thread, once its page is up."""
         for recipe in self.recipes:
             for _, name in self.policies(recipe):
                 try:
-                    with self.turn():
+                    with self.turn(recipe):
                         self.models(recipe).draw(name, 0, 1.0, 0, 1)
                 except RequestError as error:  # a damaged checkpoint takes out that policy, and nothing else
                     print(f"left out: {error}")
@@ -81,7 +73,8 @@ class Engine(Races):
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:
         recipe = self._recipe(recipe)
-        digit, temperature, seed = checks.digit(digit), checks.temperature(temperature), checks.seed(seed)
+        temperature = checks.number("temperature", temperature, 0.25, 2.0)
+        digit, seed = checks.digit(digit), checks.seed(seed)
         count = checks.whole("count", count, 1, checks.MOST_SAMPLES)
         return recipe, self._policy(policy, recipe), digit, temperature, seed, count
 
@@ -120,14 +113,22 @@ class Engine(Races):
         found = self.ask(recipe, "trajectory", *asked, checks.whole("index", index, 0, asked[-1] - 1))
         return {**self.look(policy), **found, "codes": self.ask(recipe, "codebook")}
 
-    def portrait(self, policy: str, digit: int, seed: int, recipe: str) -> dict:
-        """A policy in Compare: 100 samples and what they say, see ``answers.portrait``."""
-        found = self.ask(recipe, "portrait", policy, digit, seed)
-        look, (task, _, run) = self.look(policy), policy.rpartition("/")
-        look["title"] = look["title"].rpartition(": ")[2] if task else look["title"]
-        measured = self.measured(recipe, task, run).get("samples", {}).get("0.9")
-        path = {**found["trajectory"], **look}
-        return {**found, **look, "policy": policy, "to90": (measured or {}).get("mean"), "trajectory": path}
+    def portrait(self, policy: str, task: str, digit: int, seed: int, recipe: str) -> dict:
+        """A policy in Compare: 100 samples and what they say, see ``answers.portrait``.
+
+        Args:
+            task: of the others; it goes without saying in a title.
+        """
+        found, look = self.ask(recipe, "portrait", policy, digit, seed), self.look(policy)
+        look["title"] = look["title"].removeprefix(f"{task.capitalize()}: ")
+        of, _, run = policy.rpartition("/")
+        return {
+            **found,
+            **look,
+            "policy": policy,
+            "to90": samples_to(self.measured(recipe, of, run)),
+            "trajectory": {**found["trajectory"], **look},
+        }
 
     def compare(
         self,
@@ -154,7 +155,7 @@ class Engine(Races):
         names = ["random", STARTS[task], *ends]
         if other:
             names.append(self._policy(other, recipe))
-        rows = [self.portrait(name, digit, seed, recipe) for name in dict.fromkeys(names)]
+        rows = [self.portrait(name, task, digit, seed, recipe) for name in dict.fromkeys(names)]
         said = verdict(*rows[2:4]) if len(ends) == 2 else ""
         return {"digit": digit, "policies": rows, "verdict": said}
 
@@ -205,10 +206,6 @@ class Engine(Races):
         recipe, task = self._task(recipe, task)
         return self.ask(recipe, "group", task, checks.digit(digit), checks.seed(seed))
 
-    def lesson(self, digit: int, recipe: str) -> dict:
-        """The group that the story tells of, and what one real step on it changed."""
-        return self.ask(self._recipe(recipe), "lesson", checks.digit(digit))
-
     def one_step(
         self,
         digit: int = 7,
@@ -245,24 +242,18 @@ class Engine(Races):
         if updates < len(known):
             found = walks.unpack(known[at])
         else:
-            found = self._walk(recipe, digit, group, updates, at)
+            models = self.models(recipe)
+            from demo import answers, stepping
+
+            with self.turn(recipe):
+                walk = stepping.walk(models, digit, group)
+            while walk.updates < updates:
+                with self.turn(recipe):  # between two updates others get theirs
+                    if walk.updates < updates:  # another visitor may have taken it
+                        walk.update()
+            with self.turn(recipe):
+                found = answers.in_walk(walk, at)
         return {**walks.view(found, fresh, sample), "updates": updates, "recorded": len(known) - 1}
-
-    def _walk(self, recipe: str, digit: int, group: int, updates: int, at: int) -> dict:
-        """The group of One step that was drawn after ``at`` updates. Those that nobody took yet are taken;
-        between two of them others get their turn.
-        """
-        models = self.models(recipe)
-        from demo import answers, stepping
-
-        with self.turn():
-            walk = stepping.walk(models, digit, group)
-        while walk.updates < updates:
-            with self.turn():
-                if walk.updates < updates:  # another visitor may have taken it
-                    walk.update()
-        with self.turn():
-            return answers.in_walk(walk, at)
 
     def spread(self, digit: int, recipe: str) -> dict:
         """How much the mean of a group varies, by its size."""

@@ -71,7 +71,7 @@ def follow(
         if policy is None or policy in [one[:2] for one in own]:
             return answer(found)
         own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
-        return answer(found, gr.DownloadButton(value=engine.weights(key), visible=True), own)
+        return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), own)
 
     page.on(start.click, started, settings, followed)
     run = f"grpo.run('{name}-race')"

@@ -3,7 +3,6 @@
 import copy
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +39,6 @@ class Models:
         self.loaded: dict[str, object] = {}
         self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
         self.draw = lru_cache(KEPT)(self._draw)
-        self.walks: OrderedDict[tuple, object] = OrderedDict()  # trainings of One step, see demo/stepping.py
 
     def _once(self, name: str, make):
         with self.lock:

@@ -22,6 +22,7 @@ class View:
     show: Callable[..., Sequence]
     inputs: list[Component]
     outputs: list[Component]
+    again: Sequence = ()  # other events that show it anew
 
 
 @dataclass
@@ -43,8 +44,16 @@ class Page:
         What is refused is said in ``notice``, and the rest stays as it was.
         """
         listen = functools.partial(gr.on, triggers) if isinstance(triggers, list) else triggers
+
+        @functools.wraps(show)  # Gradio looks at the parameters: one may ask for the event itself
+        def answer(*values):
+            try:
+                return [*show(*values), ""]
+            except RequestError as error:
+                return [*(gr.skip() for _ in outputs), html.escape(str(error))]
+
         return listen(
-            fn=self.answering(show, len(outputs)),
+            fn=answer,
             inputs=inputs,
             outputs=[*outputs, self.notice],
             js=js,
@@ -56,23 +65,9 @@ class Page:
             concurrency_limit=2,
         )
 
-    def answering(self, show: Callable, count: int) -> Callable:
-        """``show``, with the sentence of a refusal as one more output."""
-
-        @functools.wraps(show)  # Gradio looks at the parameters: one may ask for the event itself
-        def answer(*values):
-            try:
-                return [*show(*values), ""]
-            except RequestError as error:
-                return [*(gr.skip() for _ in range(count)), html.escape(str(error))]
-
-        return answer
-
     def next_seed(self, button: gr.Button, seed: Component, show: Callable, inputs: list, outputs: list):
         """What a button does that draws new ones: the next seed, and what it draws."""
-        another = button.click(
-            lambda seed: (int(seed or 0) + 1) % 2**31, seed, seed, api_visibility="private", queue=False
-        )
+        another = button.click(None, seed, seed, js="(seed) => ((seed || 0) + 1) % 2 ** 31")
         self.on(another.then, show, inputs, outputs)
 
     def policy(self, value: str, label: str = "Policy") -> gr.Dropdown:

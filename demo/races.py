@@ -39,12 +39,9 @@ class Races(Shipped):
         """
         recipe, task = self._task(recipe, task)
         here = self.runs(recipe, task)
-        wrong = RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
-        if not isinstance(names, list) or not 1 <= len(names) <= 3:
-            raise wrong
-        names = [checks.one_of("run", name, here) for name in names]
-        if len(set(names)) < len(names):
-            raise wrong
+        names = [checks.one_of("run", name, here) for name in names] if isinstance(names, list) else names
+        if not isinstance(names, list) or not 1 <= len(names) <= 3 or len(set(names)) < len(names):
+            raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
         return recipe, task, names, checks.weights(rewards, self.terms) if rewards else {}
 
     def training(self, task: str, names: list[str], recipe: str, rewards: dict | None = None) -> dict:
@@ -137,14 +134,6 @@ class Races(Shipped):
             "most_samples": config.steps * config.group * len(config.digits),
             "wall": {**wall(config), "size": self.size(recipe)},
         }
-
-    def weights(self, key: str) -> str:
-        """The last policy of a race as a zip of safetensors and config.json; returns its path."""
-        if not isinstance(key, str) or key not in self.trainer.races:
-            raise RequestError("this training is gone: the server was restarted, or others came after it.")
-        from demo.answers import packed
-
-        return packed(self.trainer.races[key].models, f"mine:{key}", self.trainer.zip_path(key))
 
     def mistakes(self) -> list[tuple[str, str]]:
         """(title, name) of the mistakes whose recipes are here."""

@@ -8,10 +8,11 @@ is kept.
 """
 
 import base64
-import itertools
 import json
 import os
 import time
+
+import numpy as np
 
 from demo.engine import GROUPS, Engine
 from demo.races import EXAMPLE, MISTAKES, recording
@@ -21,32 +22,25 @@ UPDATES = {(7, 16): 20}  # of One step, by digit and group: those of its default
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
 
 
-def _seven() -> str:
-    """The drawing that the pads start with: two strokes of a 7, as the pad draws them, in base64."""
-    inks = bytearray()
-    for i in range(28):
-        for j in range(28):
-            ink = 0.0
-            for (x0, y0), (x1, y1) in itertools.pairwise(((7, 7), (20, 7), (12, 22))):
-                dx, dy, x, y = x1 - x0, y1 - y0, j + 0.5, i + 0.5
-                along = max(0.0, min(1.0, ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)))
-                far = ((x - x0 - along * dx) ** 2 + (y - y0 - along * dy) ** 2) ** 0.5
-                ink = max(ink, min(1.0, 2.1 - far))
-            inks.append(round(255 * ink))
-    return base64.b64encode(inks).decode()
+def _far(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    """How far the middle of each of 28 x 28 pixels is from a stroke."""
+    (y, x), dx, dy = np.mgrid[:28, :28] + 0.5, x1 - x0, y1 - y0
+    along = (((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)).clip(0, 1)
+    return np.hypot(x - x0 - along * dx, y - y0 - along * dy)
 
 
-SEVEN = _seven()
+# The drawing that the pads start with: two strokes of a 7, as the pad draws them, in base64.
+_ink = (2.1 - np.minimum(_far(7, 7, 20, 7), _far(20, 7, 12, 22))).clip(0, 1)
+SEVEN = base64.b64encode((255 * _ink).round().astype(np.uint8).tobytes()).decode()
 
 
 def record(engine: Engine, recipe: str) -> dict:
     """Answers by question: what each tab asks when it is opened, for every digit."""
     engine.recording, engine._records[recipe] = {}, {}
     for digit in range(10):
-        engine.lesson(digit, recipe)
         engine.spread(digit, recipe)
         for group in GROUPS:
-            updates = UPDATES.get((digit, group), 0)
+            updates = UPDATES.get((digit, group), int(group == 16))
             engine.recording[f"one_step {digit} {group}"] = steps(engine, recipe, digit, group, updates)
         engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
         engine.generate("steer/grpo", digit, 1.0, 2, 16, recipe)

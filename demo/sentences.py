@@ -9,6 +9,19 @@ def mixed(rewards: dict[str, float]) -> str:
     return " + ".join(parts).replace("_", " ")
 
 
+def samples_to(measured: dict, level: str = "0.9") -> str:
+    """Samples until a run is right that often, on average over seeds, or in how many of them it gets there;
+    empty where nothing was measured, or its start is right more often.
+    """
+    found = measured.get("samples", {}).get(level)
+    if not found or found["above"]:
+        return ""
+    if found["mean"] is not None:
+        return f"{found['mean']:,.0f}"
+    each = found["each"]
+    return f"{len(each) - each.count(None)} of {len(each)} seeds"
+
+
 def verdict(reinforce: dict, grpo: dict) -> str:
     """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one."""
     found, count = [], grpo["count"]

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from demo import checks, sources
+from demo import checks
 
 CODE = Path(__file__).resolve().parents[1]
 CHECKPOINTS, REWARDS = CODE / "checkpoints", CODE / "core" / "rewards.py"
@@ -110,11 +110,6 @@ class Shipped:
             if marks == ["term"] or getattr(part, "name", "") == "likeness":
                 found[part.name] = (ast.get_docstring(part) or "").partition("\n")[0]
         return found
-
-    @cached_property
-    def sources(self) -> dict[str, dict]:
-        """The lines of core/ that compute what One step shows, see demo/sources.py."""
-        return sources.find_all()
 
     def metrics(self, recipe: str) -> dict:
         """What core.evaluate measured, read once."""

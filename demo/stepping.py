@@ -8,6 +8,7 @@ anew.
 
 import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -18,30 +19,24 @@ from core.rl import Batch, make_batch, train
 from demo.models import Models, Samples
 from demo.settings import settings
 
-KEPT = 4  # walks of a recipe that are kept, each with a policy, its optimizer and its groups
-SEED = 0
+KEPT = 8  # walks that are kept, each with a policy, its optimizer and its groups
 ALGORITHM = GRPO()
 WEIGHTS = {"grpo": ALGORITHM, "reinforce": Reinforce(), "scaled": GRPO(scale=True)}
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What a policy makes of a group's tokens, each (B, T)."""
-
-    log_probs: torch.Tensor
-    ratio: torch.Tensor  # to the probability that each token was drawn with
-    surrogate: torch.Tensor  # of that ratio and the token's advantage
-    clipped: torch.Tensor  # bool
-    kl: torch.Tensor  # of the token's distribution to the start's
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, distributions: torch.Tensor, batch: Batch) -> "Scores":
-        """Of the (B, T, V) log-probabilities of a policy."""
-        log_probs = gather(distributions, batch.tokens)
-        log_ratio = log_probs - batch.log_probs
-        surrogate, clipped = ALGORITHM.surrogate(log_ratio, batch.advantages)
-        return cls(log_probs, log_ratio.exp(), surrogate, clipped, exact_kl(distributions, batch.reference))
+@torch.no_grad()
+def scores(distributions: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    """What a policy, by its (B, T, V) log-probabilities, makes of a group's tokens, each (B, T)."""
+    log_probs = gather(distributions, batch.tokens)
+    log_ratio = log_probs - batch.log_probs
+    surrogate, clipped = ALGORITHM.surrogate(log_ratio, batch.advantages)
+    return {
+        "log_probs": log_probs,
+        "ratio": log_ratio.exp(),  # to the probability that each token was drawn with
+        "surrogate": surrogate,  # of that ratio and the token's advantage
+        "clipped": clipped,
+        "kl": exact_kl(distributions, batch.reference),  # of the token's distribution to the start's
+    }
 
 
 @dataclass
@@ -51,8 +46,8 @@ class Group:
     samples: Samples  # with the rewards that the update is taught with
     weights: dict[str, torch.Tensor]  # (B,) of each way to turn rewards into advantages
     advantages: torch.Tensor  # (B, T) of each token, as the update takes them
-    before: Scores
-    after: Scores | None = None
+    before: dict[str, torch.Tensor]
+    after: dict[str, torch.Tensor] | None = None
 
 
 class Walk:
@@ -63,7 +58,10 @@ class Walk:
         self.config = settings(models.recipe, "steer", [digit], None, group, None, None)
         self.labels = torch.full((group,), digit)
         self.policy, self.rewards = copy.deepcopy(self.start), models.rewards("steer")
-        self.generator = torch.Generator().manual_seed(SEED)
+        # The first seed in which some of 16 samples succeed: where none does, there is nothing to compare.
+        tries = ((seed, models.draw("unlabelled", digit, 1.0, seed, 16).reads) for seed in range(200))
+        self.seed = next((seed for seed, reads in tries if 3 <= (reads == digit).sum() <= 13), 0)
+        self.generator = torch.Generator().manual_seed(self.seed)
         self.training = train(
             self.policy, self.start, self.rewards, models.judge, ALGORITHM, self.config, self.generator
         )
@@ -72,7 +70,6 @@ class Walk:
 
     @property
     def updates(self) -> int:
-        """Updates that were taken."""
         return len(self.groups) - 1
 
     @torch.no_grad()
@@ -88,7 +85,7 @@ class Walk:
         self.batch = make_batch(rollout, weights["grpo"], reference, self.config.beta)
         reads = self.models.judge(images).argmax(1)
         samples = Samples(rollout.tokens, images, rollout.log_probs, rewards[0], reads)
-        before = Scores.of(rollout.distributions, self.batch)
+        before = scores(rollout.distributions, self.batch)
         weights = {name: weight[0] for name, weight in weights.items()}
         self.groups.append(Group(samples, weights, self.batch.advantages, before))
 
@@ -97,15 +94,8 @@ class Walk:
         next(self.training)
         with torch.no_grad():
             now = self.policy.log_probs(self.labels, self.batch.tokens, self.config.temperature)
-        self.groups[-1].after = Scores.of(now, self.batch)
+        self.groups[-1].after = scores(now, self.batch)
         self.draw()
 
 
-def walk(models: Models, digit: int, group: int) -> Walk:
-    """The walk of a digit with groups of that size; the one that was not asked for longest is forgotten."""
-    if (digit, group) not in models.walks:
-        models.walks[digit, group] = Walk(models, digit, group)
-    models.walks.move_to_end((digit, group))
-    while len(models.walks) > KEPT:
-        models.walks.popitem(last=False)
-    return models.walks[digit, group]
+walk = lru_cache(KEPT)(Walk)  # of models, a digit and a group's size

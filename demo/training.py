@@ -9,6 +9,7 @@ import copy
 import math
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -21,9 +22,10 @@ from pathlib import Path
 
 import torch
 
+from core.checkpoints import save
 from core.mistakes import learner, start_of
 from core.policies import Policy
-from core.recipes import STARTS, Run
+from core.recipes import RECIPES, STARTS, Run
 from core.rl import RLStep, train
 from demo.answers import figures
 from demo.checks import RequestError
@@ -192,11 +194,17 @@ class Trainer:
             for old in [old for old in self.races.values() if old not in self.line][:-KEPT]:
                 del self.races[old.key]
                 old.models.guests.pop(f"mine:{old.key}", None)
-                self.zip_path(old.key).unlink(missing_ok=True)
+                Path(self.folder.name, f"policy-{old.key}.zip").unlink(missing_ok=True)
 
-    def zip_path(self, key: str) -> Path:
-        """Where the policy of a race is packed for its visitor."""
-        return Path(self.folder.name) / f"policy-{key}.zip"
+    def weights(self, key: str) -> str:
+        """The last policy of a race as a zip of the two files of a checkpoint; returns its path."""
+        race = self.races[key]
+        recipe, policy = RECIPES[race.models.recipe], race.policies[-1]
+        shape = recipe.policy_shape(getattr(policy, "guidance", 1))
+        with tempfile.TemporaryDirectory() as scratch:
+            folder, about = Path(scratch) / "policy", {"recipe": recipe.name, "trained": "live, in the page"}
+            save(folder, policy, recipe.kind, shape, about)
+            return shutil.make_archive(f"{self.folder.name}/policy-{key}", "zip", folder)
 
     def follow(self, key: str, seen: int) -> dict:
         """News of a race since its first ``seen`` steps, for ``components.race``."""
@@ -206,14 +214,17 @@ class Trainer:
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
         if time.monotonic() - race.left > ON_THE_WAY:
             race.heard = time.monotonic()
-        ended, steps = race not in self.line, f"{len(race.points)} of {race.runs[0].config.steps}"
+        line = self.line  # it is never changed, but replaced
+        ended, steps = race not in line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]
         says = f"Live, on this machine. Step {steps}."
         if race.state in ENDED:
-            mine = " Its policy can be chosen in Generate and Compare." if race.points else ""
-            says = f"Trained live, on this machine. {race.why}{mine}"
+            says = f"Trained live, on this machine. {race.why}"
+            if race.points:
+                title = race.about["racers"][-1]["title"]
+                says += f" The policy of “{title}” can be chosen in Generate, Compare and Complete."
         elif race.state == "waiting" and not ended:
-            says = f"Waiting for its turn: number {self.line.index(race)} in the line. Stop leaves it."
+            says = f"Waiting for its turn: number {line.index(race)} in the line. Stop leaves it."
         elif race.state == "paused":
             says = f"Paused at step {steps}."
         over = ended and seen + len(points) == len(race.points)

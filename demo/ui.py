@@ -47,9 +47,7 @@ THEME = gr.themes.Default(
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page over an engine."""
-    with gr.Blocks(
-        title="GRPO, pixel by pixel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
-    ) as page:
+    with gr.Blocks(title="GRPO, pixel by pixel", fill_width=True, delete_cache=(3600, 3600)) as page:
         if not engine.recipes:
             gr.Markdown(
                 "# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them."
@@ -76,19 +74,15 @@ def build(engine: Engine) -> gr.Blocks:
                     views[name] = build_tab(shared)
                 linked += [(name, *one) for one in shared.linked.items()]
         wire(shared, views, tabs, all_tabs, linked)
-        remember(linked, tabs)  # after what says which tab is open
+        # The address follows what is chosen, after what says which tab is open: see ``link`` in page.js.
+        usual = json.dumps([[tab, name, control.value] for tab, name, control in linked])
+        controls = [control for _, _, control in linked]
+        moved = [*(tab.select for tab in tabs.values()), *(control.change for control in controls)]
+        gr.on(moved, None, controls, None, js=f"(...values) => grpo.link({usual}, values)")
         endpoints(engine)
-    page.queue(max_size=64, default_concurrency_limit=4)
+    page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
     return page
-
-
-def remember(linked: list[tuple[str, str, Any]], tabs: dict[str, gr.Tab]) -> None:
-    """The address follows what is chosen: see ``link`` in page.js."""
-    usual = json.dumps([[tab, name, control.value] for tab, name, control in linked])
-    controls = [control for _, _, control in linked]
-    moved = [*(tab.select for tab in tabs.values()), *(control.change for control in controls)]
-    gr.on(moved, None, controls, None, js=f"(...values) => grpo.link({usual}, values)")
 
 
 def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: gr.Tabs, linked: list):
@@ -99,18 +93,17 @@ def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs
     for name, view in views.items():
         js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
         shared.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
+        if view.again:
+            shared.on(list(view.again), view.show, view.inputs, view.outputs)
     inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
     outputs = list(dict.fromkeys(output for view in views.values() for output in view.outputs))
 
-    def answer(tab: str, given: dict) -> list:
-        """What the outputs of all tabs become: those of one tab are answered, the rest stay as they are."""
-        view = views[tab]
+    def refresh(tab, *values):
+        """What the outputs of all tabs become: those of the open one are answered, the rest stay."""
+        view, given = views.get(tab, views["story"]), dict(zip(inputs, values, strict=True))
         found = view.show(*(given[control] for control in view.inputs))
         shown = dict(zip(view.outputs, found, strict=True))
         return [shown.get(output, gr.skip()) for output in outputs]
-
-    def refresh(tab, *values):
-        return answer(tab if tab in views else "story", dict(zip(inputs, values, strict=True)))
 
     opened = gr.Textbox("story", visible=False)
     here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
@@ -133,19 +126,19 @@ def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs
         if refused:
             gr.Warning(html.escape(" ".join(refused)), duration=None, title="Not all of the link was right")
         tab = asked.get("tab", "story")
-        given = {control: control.value for control in inputs}
-        given |= {control: asked[name] for of, name, control in linked if of in ("", tab) and name in asked}
+        given = {control: asked[name] for of, name, control in linked if of in ("", tab) and name in asked}
+        chosen = [given.get(control, control.value) for control in (shared.recipe, *shared.policies)]
         return [
             gr.Tabs(selected=tab),
             gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip(),
             *(given.get(control, gr.skip()) for control in others),
-            *shared.fit(given[shared.recipe], [], *(given[dropdown] for dropdown in shared.policies)),
-            *shared.answering(answer, len(outputs))(tab, given),
+            *shared.fit(chosen[0], [], *chosen[1:]),
         ]
 
-    shown = [all_tabs, steps, *others, *shared.policies, *outputs, shared.notice]
+    shown = [all_tabs, steps, *others, *shared.policies]
     opening = shared.blocks.load(open_link, None, shown, api_visibility="private", show_progress="hidden")
-    opening.then(None, None, None, js="() => grpo.begin()")
+    first = shared.on(opening.then, refresh, [opened, *inputs], outputs, js=here)
+    first.then(None, None, None, js="() => grpo.begin()")
 
 
 def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -195,11 +188,8 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
             server_port=port,
             prevent_thread_lock=True,
             share=False,
-            show_error=False,
             ssr_mode=False,
             enable_monitoring=False,
-            strict_cors=True,
-            allowed_paths=[],
             app_kwargs={"middleware": [Middleware(Guard)]},
             state_session_capacity=200,  # a page that is open takes Gradio half a megabyte
             footer_links=["api"],

@@ -131,10 +131,9 @@ CALLS = {  # questions that can be answered: arguments by position
     "score": [INK, 7, "steer", "pixels-8x8"],
     "fool": ["noise", 7, "steer", 0, "pixels-8x8"],
     "group": ["refine", 7, 0, "patches-28x28"],
-    "lesson": [7, "pixels-8x8"],
+    "one_step": [7, 16, 3, False, 5, "pixels-8x8"],
     "complete": [INK, "refine/grpo", 7, 4, 1.0, 0, 12, "pixels-8x8"],
     "training": ["steer", ["grpo"], "pixels-8x8"],
-    "weights": ["a key"],
 }
 KNOWN = {*engine.recipes, "steer", "refine", "noise", "blank"}
 KNOWN |= {name for recipe in engine.recipes for _, name in engine.policies(recipe)}
@@ -148,7 +147,7 @@ def test_requests(data, call):
     odd = data.draw(st.integers(0, len(arguments) - 1))
     arguments[odd] = data.draw(values | st.sampled_from(sorted(KNOWN)) | st.integers(0, 100))
 
-    def ask(recipe, question, *checked):
+    def ask(recipe, question="", *checked):
         for value in [recipe, *checked]:
             assert type(value) in (str, int, float, bool, list), value
             if isinstance(value, str):
@@ -157,13 +156,13 @@ def test_requests(data, call):
                 assert 0 <= value < 2**31
         raise RequestError("the models have been reached")
 
-    engine.ask = ask
+    engine.ask = engine.models = ask
     try:
         getattr(engine, call)(*arguments)
     except RequestError as error:
         sentence(error)
     finally:
-        del engine.ask
+        del engine.ask, engine.models
 
 
 @fuzz(300)

@@ -1,8 +1,7 @@
 // Bars: what the classifier believes, and what the policy may draw next.
 grpo.rows = (home, digit, series) => { // series: [[title, colour, ten shares], ...]
   const { make, percent } = grpo;
-  if (home.childElementCount !== 10 || home.dataset.series !== String(series.length)) {
-    home.dataset.series = series.length;
+  if (!home.childElementCount) {
     home.replaceChildren(...Array.from({ length: 10 },
       (_, k) => make("div", { class: "share" }, make("b", {}, String(k)),
       make("span", { class: "track" }, ...series.map(([, colour]) =>

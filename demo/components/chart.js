@@ -31,9 +31,9 @@ grpo.plot = (home, value) => {
       svg("text", { x: L - em / 2, y: py(v) + em / 3, "text-anchor": "end" }, word(v, y.max, y.percent)));
   }
   for (const v of ticks(x.max)) chart.append(svg("text",
-    { x: px(v), y: H - B + 1.2 * em, "text-anchor": "middle" }, word(v, x.max, x.percent)));
-  chart.append(svg("text", { x: (L + W) / 2, y: H - em / 4, "text-anchor": "middle", class: "axis" }, x.label),
-    svg("text", { x: 2, y: em, class: "axis" }, y.label));
+    { x: px(v), y: H - B + 1.2 * em, "text-anchor": "middle" }, word(v, x.max)));
+  const under = { x: (L + W) / 2, y: H - em / 4, "text-anchor": "middle", class: "axis" };
+  chart.append(svg("text", under, x.label), svg("text", { x: 2, y: em, class: "axis" }, y.label));
   for (const one of series) {
     if (!one.points.length) continue;
     const line = one.points.map((p, i) =>

@@ -4,7 +4,7 @@ window.grpo = (() => {
   const root = document.documentElement;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const percent = (share, places = 0) => `${(100 * share).toFixed(places)} %`;
+  const percent = (share) => `${(100 * share).toFixed(0)} %`;
   const TABS = () => [...document.querySelectorAll("#tabs > .tab-wrapper button[role=tab]")];
   const TYPED = "textarea, select, [role=listbox], input:not([type=radio], [type=checkbox], [type=range])";
 
@@ -26,28 +26,23 @@ window.grpo = (() => {
   }
 
   // The link. The server checks it when the page opens; here it is only written.
-  let opened = null;
   let ready = false; // Gradio selects the first tab while it builds the page: that is nobody's choice
   const begin = () => {
     ready = true;
-    opened = root.dataset.tab;
     setTimeout(() => root.classList.remove("opening"), 60); // once it is laid out
   };
-  root.classList.add("opening"); // until the tab that the link names is there, nothing is shown that would jump
+  root.classList.add("opening"); // until the tab of the link is there, nothing is shown that would jump
   setTimeout(begin, 8000); // should it never come, the rest is shown all the same
   function remember(view) {
     if (!ready) return;
     const link = new URLSearchParams(location.search);
-    const turned = opened !== null && view.tab !== undefined && view.tab !== opened;
+    const turned = view.tab !== undefined && view.tab !== root.dataset.tab;
     for (const [name, value] of Object.entries(view)) {
       // a policy trained here is nobody else's
       if (value === null || String(value).startsWith("mine:")) link.delete(name);
       else link.set(name, value);
     }
-    if (view.tab !== undefined) {
-      opened = view.tab;
-      root.dataset.tab = view.tab;
-    }
+    if (turned) root.dataset.tab = view.tab;
     history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
   }
   // The address holds what is not as usual: of the controls that all tabs share, and of the open tab's.
@@ -61,7 +56,7 @@ window.grpo = (() => {
   }
   addEventListener("popstate", () => {
     const tab = new URLSearchParams(location.search).get("tab") || "story";
-    opened = tab; // so that turning there is no new step
+    root.dataset.tab = tab; // so that turning there is no new step
     document.getElementById(`${tab}-button`)?.click();
   });
 
@@ -85,10 +80,7 @@ window.grpo = (() => {
   // Presenter mode: the page is a slide.
   function present(on) {
     root.classList.toggle("presenter", on);
-    const link = new URLSearchParams(location.search);
-    if (on) link.set("presenter", 1);
-    else link.delete("presenter");
-    history.replaceState(null, "", `?${link}`);
+    remember({ presenter: on ? 1 : null });
     dispatchEvent(new Event("resize")); // Gradio lays its tabs out anew
   }
   root.dataset.tab = new URLSearchParams(location.search).get("tab") || "story";
@@ -114,8 +106,7 @@ window.grpo = (() => {
     dialog.showModal();
   }
   const press = (id) => document.getElementById(id)?.click();
-  const players = () => [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent
-    && one.player);
+  const players = () => [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent);
   function key(event) {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -124,7 +115,7 @@ window.grpo = (() => {
     if (/^[1-9]$/.test(name)) TABS()[Number(name) - 1]?.click();
     else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
     else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
-    else if (name === " " && !at.matches?.("button, input, summary, a")) {
+    else if (name === " " && !at.matches?.("button, input, summary, a, .pad canvas")) {
       const all = players();
       const on = !all.some((one) => one.player.playing);
       all.forEach((one) => one.player.play(on));
@@ -168,5 +159,6 @@ window.grpo = (() => {
     }
   });
 
-  return { make, follow, bytes, percent, still, begin, remember, link, turn, count, present, help, run, news, root };
+  return { make, follow, bytes, percent, still, root, begin, remember, link, turn, count, present, run,
+    news };
 })();

@@ -12,7 +12,7 @@ grpo.player = (element, props, watch, trigger, { name, small }) => {
     ...[0.25, 0.5, 1, 2, 4].map((k) => make("option", { value: k, selected: k === 1 }, `${k}×`)));
   const button = (text, title, act) => make("button",
     { type: "button", title, "aria-label": title, onclick: act }, text);
-  const me = { t: 0, length: 0, playing: false, play, seek };
+  const me = { t: 0, length: 0, playing: false, play };
   const toggle = button("▶", "Play or pause (space)", () => play(!me.playing));
   let path = null, ink = null, tokens = null, clock = 0, before = 0, ticking = false;
 

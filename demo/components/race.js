@@ -55,7 +55,8 @@ grpo.race = (element, props, watch, trigger, { name }) => {
         make("span", {}, make("i", { style: `background:${colour}` }), title)));
     const plots = [make("div", { class: "chart" }), make("div", { class: "chart" })];
     // where the reward is not the usual one, the second chart shows a term of it, or the KL
-    const choices = [...(value.terms || []), "kl"].map((name) => make("option", { value: name }, label(name)));
+    const names = [...(value.terms || []), "kl"];
+    const choices = names.map((name) => make("option", { value: name }, label(name)));
     const choice = make("select", { "aria-label": "What the second chart shows", hidden: !value.terms,
       onchange: () => show(Number(scrub.value)) }, ...choices);
     charts.replaceChildren(plots[0], choice, plots[1], key);
@@ -111,6 +112,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     }
     if (value.racers && (!now || value.key !== now.key)) open(value);
     status.textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
+    if (value.state === "lost") grpo.news(name, value.key, 0, true); // so that it is not asked for again
     if (!now || value.key !== now.key) return;
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));

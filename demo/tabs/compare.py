@@ -50,7 +50,7 @@ def build(page: Page) -> View:
             twins = len(one["wall"]["twins"])
             lines = [f"{twins} near-twins, moved {one['kl']:.1f} nats"]
             if one["to90"]:
-                lines = [*lines, f"90 % right after {one['to90']:,.0f} samples"]
+                lines = [*lines, f"samples to 90 %: {one['to90']}"]
             values += [
                 gr.Column(visible=True),
                 f"<span style='border-color:{one['colour']}'>{one['title']}</span>",
@@ -66,6 +66,5 @@ def build(page: Page) -> View:
         return values + [gr.Column(visible=False), *[gr.skip()] * 6] * rest
 
     inputs = [page.recipe, page.digit, task, other, seed]
-    page.on([task.input, other.input, seed.submit, seed.blur], show, inputs, [verdict, *outputs])
     page.next_seed(draw, seed, show, inputs, [verdict, *outputs])
-    return View(show, inputs, [verdict, *outputs])
+    return View(show, inputs, [verdict, *outputs], [task.input, other.input, seed.submit, seed.blur])

@@ -22,7 +22,7 @@ def build(page: Page) -> View:
         policy = page.policy("refine/grpo")
         rows = gr.Slider(0, 8, 4, step=1, label="Rows that are yours", buttons=[], min_width=150)
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
-        seed = gr.State(0)
+        seed = gr.Number(0, visible=False)
     page.caption(
         "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
         "rest."
@@ -42,10 +42,9 @@ def build(page: Page) -> View:
 
     inputs = [page.recipe, page.digit, policy, pad, rows, seed]
     outputs = [samples, drawing, summary]
-    page.on([policy.input, rows.release, pad.change], show, inputs, outputs)
     pad_of = "document.querySelector('#complete-pad .pad')"
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
     gr.on([rows.change, rows.input, page.recipe.change], None, [rows, page.recipe], None, js=keep)
     page.next_seed(draw, seed, show, inputs, outputs)
     page.linked |= {"rows": rows}
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [policy.input, rows.release, pad.change])

@@ -54,8 +54,7 @@ def build(page: Page) -> View:
 
     inputs = [page.recipe, page.digit, policy, temperature, seed]
     outputs = [samples, drawing, summary]
-    page.on([policy.input, temperature.release, seed.submit, seed.blur], show, inputs, outputs)
     page.next_seed(draw, seed, show, inputs, outputs)
     page.on(samples.select, choose, inputs, [drawing])
     page.linked |= {"temperature": temperature}
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [policy.input, temperature.release, seed.submit, seed.blur])

@@ -28,6 +28,5 @@ def build(page: Page) -> View:
 
     live.follow(page, "mistakes", shown, pressed, engine.train_mistake, [which], held=[which])
     inputs, outputs = [which], [finding, about, shown]
-    page.on(which.input, show, inputs, outputs)
     page.linked |= {"mistake": which}
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [which.input])

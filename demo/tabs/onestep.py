@@ -4,6 +4,7 @@ import html
 
 import gradio as gr
 
+from demo import sources
 from demo.components import sample_grid, table, words
 from demo.engine import GROUPS, UPDATES
 from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
@@ -18,7 +19,7 @@ WHICH, KL, SPREAD = range(3)  # the questions
 
 
 def build(page: Page) -> View:
-    engine = page.engine
+    engine, lines = page.engine, sources.find_all()
     with gr.Row(elem_classes="slide"):
         with gr.Column(elem_classes="stage"), gr.Row(elem_classes="beside"):
             samples = sample_grid("onestep-samples", choose=True)
@@ -30,7 +31,7 @@ def build(page: Page) -> View:
                 tokens = sample_grid("onestep-tokens", choose=True)
                 numbers = words(style="numbers", name="onestep-numbers")
             sums = formula("")
-    words(_popovers(engine.sources), "sources")
+    words(_popovers(lines), "sources")
     with gr.Row(elem_classes="transport"):
         group = gr.Radio(list(GROUPS), value=16, label="Samples in the group", elem_id="onestep-group")
         reset = gr.Button("Start again", min_width=130, elem_id="onestep-reset")
@@ -76,7 +77,7 @@ def build(page: Page) -> View:
         """The chosen sample's tokens, the numbers of one, and the formula that they stand in."""
         return [
             _tokens(found, engine.grid(recipe), token),
-            _numbers(found, token, engine.sources),
+            _numbers(found, token, lines),
             _formula(found, token),
             str(found["sample"]),
             str(token),
@@ -88,7 +89,7 @@ def build(page: Page) -> View:
         letters = lettered(found["weights"]["grpo"])
         return [
             _samples(found, letters),
-            _weights(found, engine.sources),
+            _weights(found, lines),
             _says(found, digit),
             *_question(found, letters, guessed if name == shown else None, engine.spread(digit, recipe)),
             *details(recipe, found, token),
@@ -124,32 +125,27 @@ def build(page: Page) -> View:
             None, [updates, fresh], [updates, fresh], js=js, api_visibility="private", trigger_mode="multiple"
         )
         page.on(pressed.then, show, inputs, outputs)
-    page.on(group.input, show, inputs, outputs)
     page.on(samples.select, choose, [*where, sample], detail)
     page.on(tokens.select, point, [*where, sample], detail)
     page.on(choice.input, guessed, [*where, choice], [answer])
     page.linked |= {"group": group, "updates": updates}
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [group.input])
 
 
 def _says(found: dict, digit: int) -> str:
     """What the group shows, and whether that is recorded."""
-    left = found["recorded"] - found["updates"]
-    kept = "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
-    return f"{_finding(found, digit)} <small>{kept}</small>"
-
-
-def _finding(found: dict, digit: int) -> str:
     right, count = found["reads"].count(digit), found["count"]
     if found["fresh"]:
         after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)
-        return f"{after}<b>{right} of {count}</b> are a {digit}. The mean reward is {found['mean']:.2f}."
-    gap = gained(found["changed"], found["weights"]["grpo"])
-    then = f", at first {found['start_right']}" if found["at"] else ""
-    return (
-        f"Update {found['updates']}: the better ones gained <b>{signed(gap, 1)} nats</b> on the others. "
-        f"{right} of {count} are a {digit}{then}."
-    )
+        says = f"{after}<b>{right} of {count}</b> are a {digit}. The mean reward is {found['mean']:.2f}."
+    else:
+        gap = signed(gained(found["changed"], found["weights"]["grpo"]), 1)
+        then = f", at first {found['start_right']}" if found["at"] else ""
+        says = f"Update {found['updates']}: the better ones gained <b>{gap} nats</b> on the others. "
+        says += f"{right} of {count} are a {digit}{then}."
+    left = found["recorded"] - found["updates"]
+    kept = "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
+    return f"{says} <small>{kept}</small>"
 
 
 def _samples(found: dict, letters: dict[int, str]) -> dict:
@@ -173,7 +169,7 @@ def _kind(found: dict) -> int:
     return kinds[found["at"] % len(kinds)]
 
 
-def _weights(found: dict, sources: dict) -> str:
+def _weights(found: dict, lines: dict) -> str:
     """What each algorithm makes of the rewards: the group in colours, full where the weight is 1 or more."""
     parts = []
     for name, (says, source) in WEIGHTS.items():
@@ -182,7 +178,7 @@ def _weights(found: dict, sources: dict) -> str:
         span = f"{signed(min(values))} to {signed(max(values))}"
         parts.append(
             f"<figure><div style='--columns:{found['columns']}'>{squares}</div><figcaption>{says}: {span} "
-            f"{_source(source, sources)}</figcaption></figure>"
+            f"{_source(source, lines)}</figcaption></figure>"
         )
     return "".join(parts)
 
@@ -212,7 +208,7 @@ def _changed(found: dict) -> list[float]:
     return [now - then for now, then in zip(found["tokens"]["after"], found["tokens"]["before"], strict=True)]
 
 
-def _numbers(found: dict, token: int, sources: dict) -> str:
+def _numbers(found: dict, token: int, lines: dict) -> str:
     """The chosen sample's and token's numbers, each with the line that computed it."""
     at, parts = found["sample"], {name: values[token] for name, values in found["tokens"].items()}
     side = round(len(found["values"]) ** 0.5)
@@ -235,8 +231,8 @@ def _numbers(found: dict, token: int, sources: dict) -> str:
         ("objective", signed(parts["surrogate"] - found["beta"] * parts["kl"], 3), "objective"),
     ]
     place = f"Row {token // side + 1}, column {token % side + 1}, value {found['values'][token]}"
-    cells = ((name, value, _source(source, sources)) for name, value, source in rows)
-    return f"{table(cells)}<p>{place}. The step: {_source('update', sources)}</p>"
+    cells = ((name, value, _source(source, lines)) for name, value, source in rows)
+    return f"{table(cells)}<p>{place}. The step: {_source('update', lines)}</p>"
 
 
 def _formula(found: dict, token: int) -> str:
@@ -281,20 +277,20 @@ def _question(found: dict, letters: dict[int, str], guessed: str | None, spread:
     return ["Guess first. " * found["fresh"] + asks, choice, answer]
 
 
-def _source(name: str, sources: dict) -> str:
+def _source(name: str, lines: dict) -> str:
     """A file and a line; pressed, the source text is shown."""
-    if name not in sources:
+    if name not in lines:
         return ""
-    where = sources[name]["where"]
+    where = lines[name]["where"]
     return f"<button type='button' class='source' popovertarget='source-{name}'>{where}</button>"
 
 
-def _popovers(sources: dict) -> str:
+def _popovers(lines: dict) -> str:
     """The source text of each number, shown when its file and line are pressed."""
     found = []
-    for name, source in sources.items():
-        lines = [html.escape(line) for line in source["text"].splitlines()]
-        lines[source["line"]] = f"<mark>{lines[source['line']]}</mark>"
-        text = "\n".join(lines)
+    for name, source in lines.items():
+        code = [html.escape(line) for line in source["text"].splitlines()]
+        code[source["line"]] = f"<mark>{code[source['line']]}</mark>"
+        text = "\n".join(code)
         found.append(f"<div popover id='source-{name}'><b>{source['where']}</b><pre>{text}</pre></div>")
     return "".join(found)

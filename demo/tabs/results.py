@@ -7,7 +7,7 @@ import gradio as gr
 from demo.components import HERE, live_chart, table, words
 from demo.page import Page, View
 from demo.races import MISTAKES
-from demo.sentences import finding
+from demo.sentences import finding, samples_to
 from demo.shipped import COLOURS, GRAY, TITLES
 
 BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
@@ -38,7 +38,7 @@ def build(page: Page) -> View:
                 code = base64.b64encode((HERE / "arxiv.svg").read_bytes()).decode()
                 words(
                     f"<a href='https://arxiv.org/abs/2508.06924'><img src='data:image/svg+xml;base64,{code}' "
-                    "alt='QR code of the paper'>the paper: arXiv 2508.06924</a>",
+                    "alt='QR code of the paper'>AR-GRPO, Yuan et al. 2025: arXiv 2508.06924</a>",
                     "code",
                 )
             words(table(PAPER, ("AR-GRPO", "this demo")), "facts")
@@ -70,9 +70,8 @@ def build(page: Page) -> View:
         return [headline(rows), render(rows), chart(series, "Dashed: best-of-N", most)]
 
     inputs, outputs = [page.recipe, task], [says, figures, frontier]
-    page.on(task.input, show, inputs, outputs)
     page.linked["task"] = task
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [task.input])
 
 
 def chart(series: list[dict], says: str, most: float) -> dict:
@@ -90,7 +89,6 @@ def ladder(metrics: dict, task: str) -> list[dict]:
         of, _, run = name.partition(": ")
         if of != task and not name.startswith(BOUNDS):
             continue
-        samples = runs.get(run, {}).get("samples", {}).get("0.9", {})
         kl = values.get("kl", {}).get("mean")
         found.append(
             {
@@ -101,7 +99,7 @@ def ladder(metrics: dict, task: str) -> list[dict]:
                 "interval": values["success"]["interval"],
                 "kl": kl if run and not run.startswith("start") else None,
                 "coverage": values.get("coverage", {}).get("mean"),
-                "to90": samples.get("mean") if samples.get("reached") else None,
+                "to90": samples_to(runs.get(run, {})).removesuffix(" seeds") or None,
                 "variance": variance.get(run),
                 "seeds": len(row.get("seeds", {})),
             }
@@ -126,7 +124,7 @@ def render(rows: list[dict]) -> str:
     lines = []
     for row in rows:
         style = f"width:{100 * row['success']:.1f}%;background:{row['colour']}"
-        forms = {"kl": "{:.1f}", "coverage": "{:.2f}", "to90": "{:,.0f}", "variance": "{:.1f}", "seeds": "{}"}
+        forms = {"kl": "{:.1f}", "coverage": "{:.2f}", "to90": "{}", "variance": "{:.1f}", "seeds": "{}"}
         rest = ["–" if row[name] is None else form.format(row[name]) for name, form in forms.items()]
         bar = f"<span class='track'><i style='{style}'></i></span>"
         lines.append((row["title"], bar, with_interval(row["success"], row["interval"], "{:.1%}"), *rest))

@@ -59,14 +59,18 @@ def build(page: Page) -> View:
             found = engine.score(picture, digit, task, recipe, centre)
         else:
             found = engine.fool(what, digit, task, 0, recipe)
-        return [*_graded(found, what), *_group(engine.group(task, digit, seed, recipe), digit)]
+        drawn = engine.group(task, digit, seed, recipe)
+        advantages, right = drawn["advantages"], drawn["reads"].count(digit)
+        said = f"A real group of 16 from the start, asked for a {digit}: mean reward {drawn['mean']:.2f}, "
+        said += f"{right} right. Under each: its advantage."
+        shown = {**drawn, "notes": notes(advantages, {}), "colours": advantage_colours(advantages)}
+        return [*_graded(found, what), said, shown]
 
     inputs = [page.recipe, page.digit, pad, what, centre, task, seed]
     outputs = [graded, sure, says, terms, group_says, group]
-    page.on([what.input, centre.input, task.input, seed.submit, seed.blur], show, inputs, outputs)
-    drawn = pad.change(lambda: "mine", None, what, api_visibility="private", queue=False)
+    drawn = pad.change(None, None, what, js="() => 'mine'")
     page.on(drawn.then, show, inputs, outputs)
-    return View(show, inputs, outputs)
+    return View(show, inputs, outputs, [what.input, centre.input, task.input, seed.submit, seed.blur])
 
 
 def _graded(found: dict, what: str) -> list:
@@ -92,12 +96,3 @@ def _graded(found: dict, what: str) -> list:
         f"<b>{sure:.3f}</b> {paid}. The judge reads {read}.",
         table(rows),
     ]
-
-
-def _group(found: dict, digit: int) -> list:
-    advantages, right = found["advantages"], found["reads"].count(digit)
-    says = (
-        f"A real group of 16 from the start, asked for a {digit}: mean reward {found['mean']:.2f}, {right} "
-        "right. Under each: its advantage."
-    )
-    return [says, {**found, "notes": notes(advantages, {}), "colours": advantage_colours(advantages)}]

@@ -14,7 +14,7 @@ CLAIMS = (
     "A second network grades the finished picture. The grade is the reward.",
     "Draw sixteen, and compare each with the mean of its group.",
     "One update makes the better ones likelier, and the others less likely.",
-    "After a few thousand grades, it draws what it is asked for.",
+    "After many thousand grades, it draws what it is asked for.",
 )
 FORMULAS = (
     r"The network is the **policy** $\pi_\theta$. What it draws next depends on what is there already: "
@@ -46,7 +46,12 @@ def build(page: Page) -> View:
             with gr.Step(title, id=i + 1) as step, gr.Row(elem_classes="slide"):
                 chosen.append(step)
                 with gr.Column(elem_classes="stage"):
-                    parts += _stage(i)
+                    if i == 0:
+                        parts.append(player("story-player"))
+                    elif i < 5:
+                        parts.append(sample_grid(f"story-grid-{i}"))
+                    else:
+                        parts += [sample_grid("story-after"), live_chart("story-curve")]
                 with gr.Column(elem_classes="narrative"):
                     words(CLAIMS[i], "claim")
                     says.append(words(style="fact"))
@@ -64,17 +69,21 @@ def build(page: Page) -> View:
         "painter learn from grades alone."
     )
 
+    def taught(recipe, digit):
+        lesson = engine.one_step(digit, 16, 1, False, recipe=recipe)
+        return lesson, lesson["weights"]["grpo"]
+
     def show(recipe, digit):
-        lesson = engine.lesson(digit, recipe)
+        lesson, advantages = taught(recipe, digit)
         path = engine.trajectory("steer/grpo", digit, 1.0, SEED, 16, 0, recipe)
         after = engine.generate("steer/grpo", digit, 1.0, SEED, 16, recipe)
         right, right_after = lesson["reads"].count(digit), after["reads"].count(digit)
         best = max(range(16), key=lambda i: lesson["rewards"][i])
         grades = [f"{reward:.2f}" for reward in lesson["rewards"]]
-        merits = notes(lesson["advantages"], lettered(lesson["advantages"]))
+        merits = notes(advantages, lettered(advantages))
         pushes = [signed(value, 1) for value in lesson["changed"]]
-        colours = advantage_colours(lesson["advantages"])
-        gap = gained(lesson["changed"], lesson["advantages"])
+        colours = advantage_colours(advantages)
+        gap = gained(lesson["changed"], advantages)
         curve = engine.training("steer", ["grpo"], recipe)
         points = [[point["samples"], point["racers"][0]["success"]] for point in curve["points"]]
         return [
@@ -89,7 +98,7 @@ def build(page: Page) -> View:
                 "x": {"label": "samples graded", "max": curve["most_samples"]},
                 "y": {"label": "success", "max": 1, "percent": True},
             },
-            f"{len(path['log_probs'])} draws of a token, left to right and top to bottom: a {digit}.",
+            f"{len(path['log_probs'])} draws of a token, row by row from the top, asked for a {digit}.",
             f"<b>{right} of 16</b> are a {digit}: a real group, chosen because a few succeed.",
             f"The best of these sixteen is paid <b>{lesson['rewards'][best]:.2f}</b>, the mean is "
             f"{lesson['mean']:.2f}.",
@@ -105,8 +114,8 @@ def build(page: Page) -> View:
         ]
 
     def pushed(recipe, digit, guessed):
-        lesson = engine.lesson(digit, recipe)
-        letters = lettered(lesson["advantages"])
+        lesson, advantages = taught(recipe, digit)
+        letters = lettered(advantages)
         best = max(letters, key=lambda i: lesson["changed"][i])
         nats = ", ".join(f"{letter} {signed(lesson['changed'][i], 1)}" for i, letter in letters.items())
         return [f"You guessed {guessed}. Measured: {letters[best]} (nats: {nats})."]
@@ -126,12 +135,3 @@ def build(page: Page) -> View:
         step.select(None, None, None, js=f"() => grpo.turn(0, {len(STEPS)}, {i + 1})")
     asked = [part for one in guesses for part in one]
     return View(show, [page.recipe, page.digit], [*parts, *says, *asked])
-
-
-def _stage(i: int) -> list[gr.HTML]:
-    """What a step's stage shows, in the order in which ``show`` fills it."""
-    if i == 0:
-        return [player("story-player")]
-    if i == 5:
-        return [sample_grid("story-after"), live_chart("story-curve")]
-    return [sample_grid(f"story-grid-{i}")]

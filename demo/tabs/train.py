@@ -11,6 +11,10 @@ from demo.record import SEVEN
 
 def build(page: Page) -> View:
     engine = page.engine
+
+    def choices(recipe, task):
+        return [(engine.look(name)["title"], name) for name in engine.runs(recipe, task)]
+
     with gr.Row(elem_classes="slide whole"):
         shown = race("train-race")
     with gr.Row(elem_classes="transport wide"):
@@ -19,11 +23,12 @@ def build(page: Page) -> View:
         )
         task = page.task()
         names = gr.Dropdown(
-            [(engine.look(name)["title"], name) for name in engine.runs(page.recipe.value, "steer")],
+            choices(page.recipe.value, "steer"),
             value=["reinforce", "grpo"],
             multiselect=True,
             max_choices=3,
             label="Who races",
+            elem_id="train-who",
         )
         pressed = live.buttons("train")
     page.caption(
@@ -64,9 +69,13 @@ def build(page: Page) -> View:
         return {} if list(weights) == usual else dict(zip(engine.terms, weights, strict=True))
 
     def recorded(recipe, task, names, *weights):
-        here = engine.runs(recipe, task)
-        known = [name for name in names if name in here] or here[-1:]
-        return [engine.training(task, known, recipe, paid(weights))]
+        return [engine.training(task, names, recipe, paid(weights))]
+
+    def show(recipe, task, names, *weights):
+        """For another recipe or task, whose runs are others."""
+        here = choices(recipe, task)
+        known = [name for _, name in here if name in names] or [here[-1][1]]
+        return [*recorded(recipe, task, known, *weights), gr.Dropdown(choices=here, value=known)]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
         rewards = paid(weights)
@@ -74,13 +83,13 @@ def build(page: Page) -> View:
 
     settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed, pad, *mix]
     live.follow(page, "train", shown, pressed, begin, settings)
-    inputs, outputs = [page.recipe, task, names, *mix], [shown]
-    page.on([task.input, names.input], recorded, inputs, outputs)
+    inputs = [page.recipe, task, names, *mix]
+    page.on([names.input, *(slider.release for slider in mix)], recorded, inputs, [shown])
     shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
     shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
-    page.on(shows.then, recorded, inputs, outputs)
+    page.on(shows.then, show, inputs, [shown, names])
     page.linked |= dict(zip(engine.terms, mix, strict=True))
-    return View(recorded, inputs, outputs)
+    return View(show, inputs, [shown, names], [task.input])
 
 
 def _slider(name: str, says: str) -> gr.Slider:

@@ -296,6 +296,11 @@ def test_a_drawing_is_scored_and_nothing_is_said_to_be_nothing(visit):
     says(page, "#rewards-says", "is the reward for a 7. The judge reads 7.")
     page.locator("#rewards-pad button").click()
     says(page, "#rewards-says", "Nothing is drawn yet")
+    page.locator("#rewards-pad canvas").focus()
+    page.keyboard.press("Space")  # puts ink, where it would otherwise play
+    says(page, "#rewards-says", "is the reward for a 7")
+    page.locator("#rewards-pad button").click()
+    says(page, "#rewards-says", "Nothing is drawn yet")
     box = page.locator("#rewards-pad canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
     page.mouse.down()
@@ -317,6 +322,12 @@ def test_at_28x28_codes_are_seen_as_pictures_and_a_policy_of_the_other_recipe_is
     look = "getComputedStyle(document.querySelector('#generate-next .bar s')).backgroundImage"
     page.wait_for_function(f"{look}.startsWith('url(\"data:image/png')")
     assert "recipe=patches-28x28" in page.url
+    # Who can race is another question there.
+    page.locator("#train-button").click()
+    says(page, "#train-race .racers", "GRPO")
+    page.locator("#train-who input").click()
+    offered = page.locator("#train-who").get_by_role("option").all_inner_texts()
+    assert len(offered) == 4 and not any("no KL" in one for one in offered)
 
 
 def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
