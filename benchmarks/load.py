@@ -1,7 +1,9 @@
 """Many visitors at once: python -m benchmarks.load prints what they found, and writes load.json.
 
 Sixteen visitors, each a gradio_client of its own, ask one question after another for three minutes, none of
-which was asked before; two of them train instead. First one visitor asks alone: the machine's own speed.
+which was asked before; two of them train instead. They come twice: memory is compared once all that the
+server keeps for a while (recent samples, finished trainings) is full. In between one visitor asks alone: the
+machine's own speed.
 """
 
 import random
@@ -89,10 +91,11 @@ def main(seconds: float = SECONDS) -> None:
     server, address, _ = start()
     try:
         time.sleep(25)  # the models load
-        visit(address, VISITORS, TRAINING, 2 * ALONE)  # every thread, cache and model is used
+        visit(address, VISITORS, TRAINING, seconds)
         alone = visit(address, 1, 0, ALONE)
         before = resident(server.pid)
         visitors = visit(address, VISITORS, TRAINING, seconds)
+        time.sleep(ALONE)  # as before: a training that was under way ends
         after = resident(server.pid)
     finally:
         end(server)

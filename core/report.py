@@ -100,11 +100,17 @@ def fingerprint(folder: Path) -> str:
 
 
 def cell(value: dict | None, style: str) -> str:
-    """A mean, with the 95 % interval over seeds where there are several; "-" where nothing was measured."""
+    """A mean, with the 95 % interval over seeds where there are several, in as many places as it takes not to
+    call that nothing; "-" where nothing was measured.
+    """
     if value is None:
         return "-"
-    spread = "" if value["interval"] is None else f" ± {format(value['interval'], style)}"
-    return format(value["mean"], style) + spread
+    mean, spread = value["mean"], value["interval"]
+    if spread is None:
+        return format(mean, style)
+    while spread and not any(digit in "123456789" for digit in format(spread, style)):
+        style = f"{style[:-2]}{int(style[-2]) + 1}{style[-1]}"
+    return f"{format(mean, style)} ± {format(spread, style)}"
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -6,8 +6,9 @@ that was not recorded.
 
 import hashlib
 import json
-import threading
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,39 +30,51 @@ class Engine(Races):
     def __init__(self, root: Path | None = None):
         super().__init__(root)
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
-        self._turns = {recipe: threading.Lock() for recipe in RECIPES}
+        # Of each recipe a thread of its own: in any that comes along, each would keep memory of its own.
+        self._workers = {recipe: ThreadPoolExecutor(1) for recipe in RECIPES}
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
         key = f"{call} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
         if key in self.recorded(recipe):
             return self.recorded(recipe)[key]
-        with self.turn(recipe):
+
+        def answer() -> Any:
             models = self.models(recipe)
             from demo import answers
 
-            found = getattr(answers, call)(models, *asked)
+            return getattr(answers, call)(models, *asked)
+
+        found = self.work(recipe, answer)
         if self.recording is not None:
             self.recording[key] = found
         return found
 
-    @contextmanager
-    def turn(self, recipe: str):
-        """Wait for the models of a recipe. How many may wait is the queue's business, see demo/turns.py."""
-        with self._turns[recipe]:
+    def work(self, recipe: str, task: Callable[[], Any]) -> Any:
+        """What a task gives, in the thread of a recipe's models. How many may wait is the queue's business,
+        see demo/turns.py.
+        """
+
+        def shared() -> Any:
             if "trainer" in self.__dict__:
                 self.trainer.share_cores()
-            yield
+            return task()
+
+        return self._workers[recipe].submit(shared).result()
 
     def warm_up(self) -> None:
         """Import torch and draw once with each policy: a server does so in a thread, once its page is up."""
         for recipe in self.recipes:
             for _, name in self.policies(recipe):
                 try:
-                    with self.turn(recipe):
-                        self.models(recipe).draw(name, 0, 1.0, 0, 1)
+                    self.work(recipe, partial(self._first_draw, recipe, name))
                 except RequestError as error:  # a damaged checkpoint takes out that policy, and nothing else
                     print(f"left out: {error}")
+                except RuntimeError:  # no thread takes anything more: the server is being stopped
+                    return
+
+    def _first_draw(self, recipe: str, name: str) -> None:
+        self.models(recipe).draw(name, 0, 1.0, 0, 1)
 
     # Checks that need to know what is here.
 
@@ -245,14 +258,10 @@ class Engine(Races):
             models = self.models(recipe)
             from demo import answers, stepping
 
-            with self.turn(recipe):
-                walk = stepping.walk(models, digit, group)
-            while walk.updates < updates:
-                with self.turn(recipe):  # between two updates others get theirs
-                    if walk.updates < updates:  # another visitor may have taken it
-                        walk.update()
-            with self.turn(recipe):
-                found = answers.in_walk(walk, at)
+            walk = self.work(recipe, lambda: stepping.walk(models, digit, group))
+            while walk.updates < updates:  # between two updates others get their turn, and may take them too
+                self.work(recipe, lambda: walk.updates < updates and walk.update())
+            found = self.work(recipe, lambda: answers.in_walk(walk, at))
         return {**walks.view(found, fresh, sample), "updates": updates, "recorded": len(known) - 1}
 
     def spread(self, digit: int, recipe: str) -> dict:

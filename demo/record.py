@@ -14,11 +14,10 @@ import time
 
 import numpy as np
 
-from demo.engine import GROUPS, Engine
+from demo.engine import GROUPS, UPDATES, Engine
 from demo.races import EXAMPLE, MISTAKES, recording
 from demo.shipped import STARTS
 
-UPDATES = {(7, 16): 20}  # of One step, by digit and group: those of its default view, until it draws sevens
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
 
 
@@ -40,7 +39,8 @@ def record(engine: Engine, recipe: str) -> dict:
     for digit in range(10):
         engine.spread(digit, recipe)
         for group in GROUPS:
-            updates = UPDATES.get((digit, group), int(group == 16))
+            # All of the view that opens first; of a group of 16 the update that the story tells of.
+            updates = UPDATES if (digit, group) == (7, 16) else int(group == 16)
             engine.recording[f"one_step {digit} {group}"] = steps(engine, recipe, digit, group, updates)
         engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
         engine.generate("steer/grpo", digit, 1.0, 2, 16, recipe)

@@ -154,6 +154,7 @@ class Trainer:
 
     def __init__(self):
         self.lock, self.threads = threading.RLock(), torch.get_num_threads()
+        sys.setswitchinterval(0.001)  # a thread that trains gives way sooner to one that answers
         self.races: dict[str, Race] = {}
         self.line: list[Race] = []  # the one that trains, then those that wait
         self.folder = tempfile.TemporaryDirectory(prefix="trained-")  # of policies to download

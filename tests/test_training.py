@@ -20,7 +20,7 @@ from core.mistakes import Mistake
 from core.place import Place
 from core.pretrain import pretrain
 from core.recipes import RECIPES, STARTS, Run, find_recipe
-from core.report import ladder, text
+from core.report import cell, ladder, text
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
@@ -319,6 +319,14 @@ def test_on_real_digits_grpo_beats_its_start_and_reinforce_at_equal_samples():
     reinforce = sum(learn(Reinforce(), 0.0, start, classifier, seed) for seed in range(3)) / 3
     grpo = sum(learn(GRPO(), 0.05, start, classifier, seed) for seed in range(3)) / 3
     assert reinforce > paid(start, classifier) + 0.05 and grpo > reinforce + 0.03
+
+
+def test_an_interval_that_is_not_nothing_is_not_said_to_be():
+    assert cell({"mean": 0.98542, "interval": 0.0016}, ".1%") == "98.5% ± 0.2%"
+    assert cell({"mean": 0.996086, "interval": 0.00046}, ".1%") == "99.61% ± 0.05%"
+    assert cell({"mean": 0.2834, "interval": 0.0102}, ".1f") == "0.28 ± 0.01"
+    assert cell({"mean": 1.0, "interval": 0.0}, ".1%") == "100.0% ± 0.0%"
+    assert cell({"mean": 0.5, "interval": None}, ".2f") == "0.50" and cell(None, ".2f") == "-"
 
 
 def test_samples_to_success_are_counted_at_the_first_window_that_passes():

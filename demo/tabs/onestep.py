@@ -48,8 +48,8 @@ def build(page: Page) -> View:
         r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
         r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
         r"what it did to the group that it learned from. All randomness comes from one seed: the same "
-        r"presses give the same pictures. Those of the view that opens first are recorded; the "
-        r"press after them runs live, and takes all of them again before it."
+        r"presses give the same pictures. Those of the view that opens first are recorded, the "
+        r"others run live."
     )
     updates = gr.Number(0, visible=False, precision=0)
     fresh = gr.Checkbox(True, visible=False)
@@ -144,7 +144,9 @@ def _says(found: dict, digit: int) -> str:
         says = f"Update {found['updates']}: the better ones gained <b>{gap} nats</b> on the others. "
         says += f"{right} of {count} are a {digit}{then}."
     left = found["recorded"] - found["updates"]
-    kept = "Live." if left < 0 else "Recorded." if left else "Recorded; the next update is live."
+    kept = "Live." if left < 0 else "Recorded."
+    if left == 0 and found["updates"] < UPDATES:
+        kept = "Recorded; the next update is live."
     return f"{says} <small>{kept}</small>"
 
 

@@ -152,7 +152,9 @@ def mistakes(measured: dict) -> list:
 
 
 def with_interval(mean: float, interval: float | None, form: str) -> str:
-    """A figure and its interval over seeds; a share in percent: 98.9 ± 0.2 %."""
+    """A figure and its interval over seeds; a share in percent: 98.9 ± 0.2 %, or 99.97 ± 0.02 %."""
+    if interval and not any(digit in "123456789" for digit in form.format(interval)):
+        form = form.replace("1", "2")
     said = [form.format(value) for value in (mean, interval) if value is not None]
     percent = " %" * said[0].endswith("%")
     return " ± ".join(part.rstrip("%") for part in said) + percent
