@@ -37,6 +37,7 @@ ON_THE_WAY = 1.0  # of these, in which questions still arrive that it asked befo
 LONGEST = 180.0  # seconds of training; pauses do not count
 PATIENCE = 60.0  # seconds that a paused race may keep others waiting
 QUEUE = 8
+MOST_RACERS = 3
 KEPT = 6  # finished races whose policies visitors may go on using
 NEWS = 20  # steps in one answer
 ENDED = ("done", "stopped", "failed")
@@ -110,13 +111,12 @@ class Race(threading.Thread):
         racing = [self.records(run, policy) for run, policy in zip(self.runs, self.policies, strict=True)]
         try:
             self.check()
-            with ThreadPoolExecutor(len(racing), initializer=step_back) as pool:
-                for _ in range(self.runs[0].config.steps):
-                    taken = [pool.submit(next, records) for records in racing]
-                    wait(taken)  # all of them, also where one failed: a run that still works cannot be closed
-                    records, racers = zip(*(one.result() for one in taken), strict=True)
-                    first = records[0]
-                    self.points.append({"step": first.step, "samples": first.samples, "racers": racers})
+            for _ in range(self.runs[0].config.steps):
+                taken = [self.trainer.workers.submit(next, records) for records in racing]
+                wait(taken)  # all of them, also where one failed: a run that still works cannot be closed
+                records, racers = zip(*(one.result() for one in taken), strict=True)
+                first = records[0]
+                self.points.append({"step": first.step, "samples": first.samples, "racers": racers})
             self.enter("done", "Done.")
         except Stopped:
             pass
@@ -155,6 +155,7 @@ class Trainer:
     def __init__(self):
         self.lock, self.threads = threading.RLock(), torch.get_num_threads()
         sys.setswitchinterval(0.001)  # a thread that trains gives way sooner to one that answers
+        self.workers = ThreadPoolExecutor(MOST_RACERS, initializer=step_back)  # a thread a run
         self.races: dict[str, Race] = {}
         self.line: list[Race] = []  # the one that trains, then those that wait
         self.folder = tempfile.TemporaryDirectory(prefix="trained-")  # of policies to download

@@ -414,6 +414,8 @@ def test_a_mistake_is_shown_at_once_linked_and_trained_beside_the_same_done_righ
     page.keyboard.press("Escape")
     page.keyboard.press("t")
     says(page, "#mistakes-race .status", "Live, on this machine. Step 2")
+    page.locator("#mistakes").get_by_role("button", name="Pause").click()  # else it might be over too soon
+    says(page, "#mistakes-race .status", "Paused at step")
     assert page.locator("#mistakes-which input").is_disabled()
     says(page, "#mistakes-race .racers h3", "Done right")
     assert "near-twins" in page.locator("#mistakes-race .numbers >> nth=0").inner_text()
