@@ -25,7 +25,7 @@ from core.classifiers import Classifier, predict
 from core.place import Place, Where, exit_code
 from core.policies import Policy
 from core.recipes import STARTS
-from core.report import read_metrics
+from core.report import reached, read_metrics
 from core.rewards import TERMS, Rewards
 from core.yardstick import draw
 
@@ -98,9 +98,7 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:
-                each = entry.get("each", [])  # of the samples that each seed needed
-                reached = f" {len(each) - each.count(None)} of {len(each)} seeds" if each else " -"
-                axis.text(0, i, reached, va="center")
+                axis.text(0, i, f" {reached(entry['each'])}" if entry.get("each") else " -", va="center")
     for axis in axes.flat[len(panels) :]:  # not measured
         axis.set_axis_off()
     success = [entry["mean"] for entry in panels["judge success"]]

@@ -113,6 +113,11 @@ def cell(value: dict | None, style: str) -> str:
     return f"{format(mean, style)} ± {format(spread, style)}"
 
 
+def reached(each: list[int | None]) -> str:
+    """How many seeds got to a success, of what ``samples_to_success`` has of each."""
+    return f"{len(each) - each.count(None)} of {len(each)} seeds"
+
+
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

@@ -64,14 +64,18 @@ class Yardstick:
         """(N, D) the judge's features."""
         return torch.cat([self.judge.features(part) for part in images.split(1000)])
 
+    def graded(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """What classifier and judge make of pictures: their mean reward, and success."""
+        reward = predict(self.classifier, images).gather(1, labels[:, None]).mean().item()
+        return {"reward": reward, "success": accuracy(self.judge, images, labels)}
+
     def pictures(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Every figure that needs pictures and labels only."""
         grays = (images * (GRAYS - 1)).round().long().flatten(1)
         features = self.features(images)
         density, coverage = density_coverage(self.real, self.radii, features)
         return {
-            "reward": predict(self.classifier, images).gather(1, labels[:, None]).mean().item(),
-            "success": accuracy(self.judge, images, labels),
+            **self.graded(images, labels),
             "frechet": frechet(self.real, features),
             "density": density,
             "coverage": coverage,
@@ -105,8 +109,7 @@ class Yardstick:
         images, labels = load_mnist(True, self.place.data_root)
         picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
         values = self.pictures(self.fit(images[picked]), labels[picked])
-        reward = predict(self.classifier, self.images).gather(1, self.labels[:, None]).mean().item()
-        return {**values, "reward": reward, "success": accuracy(self.judge, self.images, self.labels)}
+        return values | self.graded(self.images, self.labels)
 
     def reconstructed(self) -> dict[str, float]:
         """Figures of the test digits, encoded and decoded, beside themselves: what the tokenizer loses."""

@@ -12,6 +12,7 @@ from demo.shipped import COLOURS, GRAY, TITLES, Shipped, read
 
 # A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
+MOST_RACERS = 3
 MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is shown with
     "no-kl": ("No KL", "pixels-8x8"),
     "no-pretraining": ("No pretraining", "pixels-8x8"),
@@ -40,7 +41,7 @@ class Races(Shipped):
         recipe, task = self._task(recipe, task)
         here = self.runs(recipe, task)
         names = [checks.one_of("run", name, here) for name in names] if isinstance(names, list) else names
-        if not isinstance(names, list) or not 1 <= len(names) <= 3 or len(set(names)) < len(names):
+        if not isinstance(names, list) or not 1 <= len(names) <= MOST_RACERS or len(set(names)) < len(names):
             raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
         return recipe, task, names, checks.weights(rewards, self.terms) if rewards else {}
 

@@ -30,6 +30,7 @@ from core.rl import RLStep, train
 from demo.answers import figures
 from demo.checks import RequestError
 from demo.models import Models
+from demo.races import MOST_RACERS
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone, and nothing said so
 GRACE = 1.5  # seconds after a page said that it is closed
@@ -37,7 +38,6 @@ ON_THE_WAY = 1.0  # of these, in which questions still arrive that it asked befo
 LONGEST = 180.0  # seconds of training; pauses do not count
 PATIENCE = 60.0  # seconds that a paused race may keep others waiting
 QUEUE = 8
-MOST_RACERS = 3
 KEPT = 6  # finished races whose policies visitors may go on using
 NEWS = 20  # steps in one answer
 ENDED = ("done", "stopped", "failed")

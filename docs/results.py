@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from core import checkpoints
-from core.report import COLUMNS, cell, ladder, markdown
+from core.report import COLUMNS, cell, ladder, markdown, reached
 
 DOCS = Path(__file__).resolve().parent
 ABOUT = """\
@@ -28,8 +28,7 @@ def samples_cell(found: dict) -> str:
     if found["mean"] is not None:
         return cell(found, ",.0f")
     each = found["each"]
-    reached = f"{len(each) - each.count(None)} of {len(each)} seeds"
-    return "never" if each[0] is None else f"{each[0]:,} to never ({reached})"
+    return "never" if each[0] is None else f"{each[0]:,} to never ({reached(each)})"
 
 
 def staircase(report: dict, task: str) -> str:

@@ -5,7 +5,7 @@ import gradio as gr
 from demo import live
 from demo.components import drawing_pad, race
 from demo.page import Page, View
-from demo.races import EXAMPLE
+from demo.races import EXAMPLE, MOST_RACERS
 from demo.record import SEVEN
 
 
@@ -26,7 +26,7 @@ def build(page: Page) -> View:
             choices(page.recipe.value, "steer"),
             value=["reinforce", "grpo"],
             multiselect=True,
-            max_choices=3,
+            max_choices=MOST_RACERS,
             label="Who races",
             elem_id="train-who",
         )
