@@ -1,8 +1,8 @@
 """How fast the page feels, in a real Chromium: python -m benchmarks.page prints a table and writes page.json.
 
-An action is timed from a click to the first change on the screen, which for a slow answer is that the old
-one fades, and to the answer itself; nothing that was asked for before is asked for again, for the server
-would remember it. Frames are those that the browser painted while the player ran.
+An action is timed from a click to the first change on the screen, which is that the choice is marked, and to
+the answer itself; nothing that was asked for before is asked for again, for the server would remember it.
+Frames are those that the browser painted while the player ran.
 """
 
 import os

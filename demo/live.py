@@ -84,6 +84,7 @@ def follow(
             followed,
             js=f"(heard, ...rest) => [`${{{run}.key}} ${{{run}.seen}}`, ...rest]",
             show_progress="hidden",
+            show_progress_on=page.notice,
             api_visibility="private",
             concurrency_limit=8,
             concurrency_id="news",

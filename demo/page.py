@@ -59,7 +59,8 @@ class Page:
             js=js,
             api_visibility="private",
             preprocess=False,  # the engine checks every value, and says what is wrong with it
-            show_progress="hidden",
+            show_progress="minimal",
+            show_progress_on=self.notice,  # while it is pending, the slide fades; a status of each is slow
             trigger_mode="always_last",
             concurrency_id="model",
             concurrency_limit=2,

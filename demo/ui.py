@@ -74,6 +74,9 @@ def build(engine: Engine) -> gr.Blocks:
                     views[name] = build_tab(shared)
                 linked += [(name, *one) for one in shared.linked.items()]
         wire(shared, views, tabs, all_tabs, linked)
+        opened = f"() => ({{ __type__: 'update', selected: grpo.opened({list(TABS)}) }})"
+        by_key = gr.Button(visible="hidden", elem_id="open-tab")
+        by_key.click(None, None, all_tabs, js=opened, api_visibility="private", trigger_mode="multiple")
         # The address follows what is chosen, after what says which tab is open: see ``link`` in page.js.
         usual = json.dumps([[tab, name, control.value] for tab, name, control in linked])
         controls = [control for _, _, control in linked]
@@ -115,6 +118,7 @@ def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs
         shared.policies,
         api_visibility="private",
         show_progress="hidden",
+        show_progress_on=shared.notice,
     )
     shared.on(fitted.then, refresh, [opened, *inputs], outputs, js=here)
 
@@ -136,7 +140,7 @@ def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs
         ]
 
     shown = [all_tabs, steps, *others, *shared.policies]
-    opening = shared.blocks.load(open_link, None, shown, api_visibility="private", show_progress="hidden")
+    opening = shared.on(shared.blocks.load, open_link, [], shown)
     first = shared.on(opening.then, refresh, [opened, *inputs], outputs, js=here)
     first.then(None, None, None, js="() => grpo.begin()")
 

@@ -5,7 +5,6 @@ window.grpo = (() => {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const percent = (share) => `${(100 * share).toFixed(0)} %`;
-  const TABS = () => [...document.querySelectorAll("#tabs > .tab-wrapper button[role=tab]")];
   const TYPED = "textarea, select, [role=listbox], input:not([type=radio], [type=checkbox], [type=range])";
 
   function make(tag, attributes = {}, ...children) {
@@ -57,8 +56,14 @@ window.grpo = (() => {
   addEventListener("popstate", () => {
     const tab = new URLSearchParams(location.search).get("tab") || "story";
     root.dataset.tab = tab; // so that turning there is no new step
-    document.getElementById(`${tab}-button`)?.click();
+    open(tab);
   });
+
+  // Another tab, by its name or number. Gradio opens it: on a phone its button is in a menu, without a name.
+  let asked = "story";
+  const press = (id) => document.getElementById(id)?.click();
+  const open = (tab) => { asked = tab; press("open-tab"); };
+  const opened = (names) => names[asked - 1] ?? asked;
 
   // The step of the story: by how many to turn, and from which where it is known.
   let step = 1;
@@ -105,14 +110,12 @@ window.grpo = (() => {
     document.body.append(dialog);
     dialog.showModal();
   }
-  const press = (id) => document.getElementById(id)?.click();
   const players = () => [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent);
   function key(event) {
     const at = event.target;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (at.matches?.(TYPED)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.(TYPED)) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (/^[1-9]$/.test(name)) TABS()[Number(name) - 1]?.click();
+    if (/^[1-9]$/.test(name)) open(name);
     else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
     else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
     else if (name === " " && !at.matches?.("button, input, summary, a, .pad canvas")) {
@@ -121,7 +124,7 @@ window.grpo = (() => {
       all.forEach((one) => one.player.play(on));
     } else if (name === "t" && root.dataset.tab === "mistakes") press("mistakes-start");
     else if (name === "t") {
-      document.getElementById("train-button")?.click();
+      open("train");
       setTimeout(() => press("train-start"), 150);
     } else if (name === "u" && root.dataset.tab === "onestep") press("onestep-update");
     else if (name === "g") ask(root.classList.contains("unasked"));
@@ -159,6 +162,6 @@ window.grpo = (() => {
     }
   });
 
-  return { make, follow, bytes, percent, still, root, begin, remember, link, turn, count, present, run,
-    news };
+  return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, count, present,
+    run, news };
 })();

@@ -23,10 +23,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def address():
-    from demo.ui import serve
+    """Of the server. What is recorded is there at once; torch is imported when something else is asked."""
+    from demo.ui import Engine, serve
 
     port = free_port()
-    page = serve(port, block=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "warm_up", lambda self: None)
+        page = serve(port, block=False)
     yield f"http://127.0.0.1:{port}"
     page.close()
 
@@ -47,13 +50,23 @@ def browser():
         yield playwright.chromium.launch(executable_path=BROWSER, args=flags)
 
 
+@pytest.fixture(scope="session")
+def window(browser):
+    """A window that stays open, because a new one takes longer than a new tab in it."""
+    window = browser.new_context()
+    window.new_page()
+    return window
+
+
 @pytest.fixture
-def visit(browser, address):
-    """Opens the page; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``."""
+def visit(window, address):
+    """Opens the page in a tab; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``."""
     pages = []
 
-    def open_page(link="", width=1440, height=900, at=address, **context):
-        page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+    def open_page(link="", width=1440, height=900, at=address, **media):
+        page = window.new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(**media)
         page.set_default_timeout(PATIENCE)
         page.asked, page.wrong = [], []
         page.on("request", lambda request: page.asked.append(request.url))
@@ -65,7 +78,7 @@ def visit(browser, address):
 
     yield open_page
     for page in pages:
-        page.context.close()
+        page.close()
 
 
 class Proxy(threading.Thread):
