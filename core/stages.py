@@ -148,6 +148,17 @@ def rounded(record) -> dict:
     return plain
 
 
+def stage(place: Place, name: str, config: Any, seed: int, out: Path) -> Stage:
+    """What makes the checkpoint of that name, if it is no run's; ``config``: how, None for "random"."""
+    if name in ("classifier", "judge"):
+        return classifier_stage(place, name, config, seed, out)
+    if name == "tokenizer":
+        return tokenizer_stage(place, config, seed, out)
+    if name == "random":
+        return random_stage(place)
+    return pretrain_stage(place, name, config, seed, out)
+
+
 def unless_whole(folder: Path, kind: str, recipe: str, stage: Stage) -> Stage:
     """A stage that has nothing to do where a checkpoint of that kind and recipe is whole already."""
     try:
@@ -167,19 +178,12 @@ def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path,
         stage = unless_whole(folder, kind, recipe.name, stage) if resume else stage
         work.append((title, folder, stage))
 
-    if not recipe.borrows:
-        for kind in ("classifier", "judge"):
-            folder = place.folder(kind)
-            add(kind, folder, classifier_stage(place, kind, getattr(recipe, kind), 0, folder), kind)
-    if recipe.tokenizer is not None:
-        folder = place.folder("tokenizer")
-        add("tokenizer", folder, tokenizer_stage(place, recipe.tokenizer, 0, folder), "tokenizer")
-    add("untrained policy", place.folder("random"), random_stage(place))
-    for start in ("unlabelled", "labelled"):
-        folder = place.folder(start)
-        if any(STARTS[task] == start for task in recipe.tasks):
-            stage = pretrain_stage(place, start, getattr(recipe, start), 0, folder)
-            add(f"pretrain {start}", folder, stage)
+    networks = () if recipe.borrows else ("classifier", "judge")
+    trained = networks if recipe.tokenizer is None else (*networks, "tokenizer")
+    starts = dict.fromkeys(["random", *(STARTS[task] for task in recipe.tasks)])  # each once
+    for name in (*trained, *starts):
+        kind, folder = name if name in trained else recipe.kind, place.folder(name)
+        add(name, folder, stage(place, name, getattr(recipe, name, None), 0, folder), kind)
     for seed in range(seeds):
         for task, runs in recipe.tasks.items():
             for name, run in runs.items():

@@ -151,24 +151,17 @@ def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.
     """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
     if what == "all":
         return stages.every_stage(place, options.seeds, options.resume)
-    name = what
-    if isinstance(options, PretrainOptions):
-        name = options.start
-    elif isinstance(options, RunOptions):
-        name = f"{options.task}/{what}"
+    a_run = isinstance(options, RunOptions)
+    name = f"{options.task}/{what}" if a_run else options.start if what == "pretrain" else what
     usual = place.folder(name) if options.ship else place.run_folder(name, options.seed)
     folder = options.out or usual
-    if what in ("classifier", "judge"):
-        return [(what, folder, stages.classifier_stage(place, what, options.config, options.seed, folder))]
-    if what == "tokenizer":
-        return [(what, folder, stages.tokenizer_stage(place, options.config, options.seed, folder))]
-    if what == "pretrain":
-        place.require("random")
-        stage = stages.pretrain_stage(place, options.start, options.config, options.seed, folder)
-        return [(f"pretrain {options.start}", folder, stage)]
-    place.require("classifier", "judge", STARTS[options.task])
-    run = Run(options.algorithm, options.config, "", options.rewards)
-    stage = stages.rl_stage(place, options.task, what, run, options.seed, folder, snapshots=options.ship)
+    if a_run:
+        place.require("classifier", "judge", STARTS[options.task])
+        run = Run(options.algorithm, options.config, "", options.rewards)
+        stage = stages.rl_stage(place, options.task, what, run, options.seed, folder, snapshots=options.ship)
+    else:
+        place.require(*["random"] * (what == "pretrain"))
+        stage = stages.stage(place, name, options.config, options.seed, folder)
     return [(name, folder, stage)]
 
 
