@@ -20,6 +20,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PARENTS = "'self' https://huggingface.co http://localhost:* http://127.0.0.1:*"  # notebooks, too
 HEADERS = {"Content-Security-Policy": f"frame-ancestors {PARENTS}", "X-Content-Type-Options": "nosniff"}
+FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # another version has another name
 FAILED = "This could not be answered: a value in it is of a wrong kind, or the server's log says what failed."
 
 
@@ -36,19 +37,20 @@ class Guard:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        begun = False
+        begun, path = False, get_route_path(scope)
 
         async def answer(message):
             nonlocal begun
             if message["type"] == "http.response.start":
                 if message["status"] == 500:  # it has no words
                     raise Refused(400, FAILED)
-                MutableHeaders(scope=message).update(HEADERS)
+                kept = FOR_EVER if path.startswith("/assets/") and message["status"] < 400 else {}
+                MutableHeaders(scope=message).update(HEADERS | kept)
             begun = True
             await send(message)
 
         try:
-            check_route(get_route_path(scope))
+            check_route(path)
             check_site(scope["method"], Headers(scope=scope))
             return await self.app(scope, await bounded(scope, receive), answer)
         except Refused as refused:

@@ -11,6 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio read
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from demo.api import endpoints
 from demo.components import head, words
@@ -194,7 +195,8 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
             share=False,
             ssr_mode=False,
             enable_monitoring=False,
-            app_kwargs={"middleware": [Middleware(Guard)]},
+            # Gradio compresses files, and not the page itself.
+            app_kwargs={"middleware": [Middleware(Guard), Middleware(GZipMiddleware, compresslevel=5)]},
             state_session_capacity=200,  # a page that is open takes Gradio half a megabyte
             footer_links=["api"],
             theme=THEME,

@@ -1,6 +1,7 @@
 """What strangers may send: refused before it is read, before it waits, and without a turn of anybody else."""
 
 import json
+import re
 import threading
 import time
 from types import SimpleNamespace
@@ -76,6 +77,17 @@ def wait_for(condition) -> None:
 
 def events(page) -> dict:
     return {fn.api_name: fn for fn in page.fns.values()}
+
+
+def test_the_page_comes_compressed_and_its_files_are_kept(served):
+    page = served.client.get(f"{served.at}/", headers={"Accept-Encoding": "gzip"})
+    assert page.headers["content-encoding"] == "gzip"
+    assert 3 * int(page.headers["content-length"]) < len(page.content)
+    assert "cache-control" not in page.headers
+    file = re.search(r"assets/index-[\w-]+\.js", page.text)[0]
+    assert "immutable" in served.client.get(f"{served.at}/{file}").headers["cache-control"]
+    missing = served.client.get(f"{served.at}/assets/none.js")
+    assert missing.is_error and "cache-control" not in missing.headers
 
 
 @pytest.mark.parametrize("name", api.QUESTIONS)
