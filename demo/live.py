@@ -73,7 +73,7 @@ def follow(
         own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
         return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), own)
 
-    page.on(start.click, started, settings, followed)
+    page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race
     run = f"grpo.run('{name}-race')"
     # A page that is loaded anew takes its race up again.
     ticks = [(timer.tick, []), (page.blocks.load, [])]

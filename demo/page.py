@@ -4,6 +4,7 @@ import functools
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import gradio as gr
 from gradio.components import Component
@@ -38,10 +39,19 @@ class Page:
     linked: dict[str, Component] = field(default_factory=dict)  # what a link sets in the tab being built
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
 
-    def on(self, triggers, show: Callable, inputs: list, outputs: list, js: str | None = None):
+    def on(
+        self,
+        triggers,
+        show: Callable,
+        inputs: list,
+        outputs: list,
+        js: str | None = None,
+        trigger_mode: Literal["always_last", "once"] = "always_last",
+    ):
         """An event of a tab: one trigger (``button.click``, ``event.then``), or a list of them.
 
-        What is refused is said in ``notice``, and the rest stays as it was.
+        What is refused is said in ``notice``, and the rest stays as it was. ``trigger_mode``, as Gradio has
+        it: what becomes of triggers while an answer is on its way.
         """
         listen = functools.partial(gr.on, triggers) if isinstance(triggers, list) else triggers
 
@@ -61,7 +71,7 @@ class Page:
             preprocess=False,  # the engine checks every value, and says what is wrong with it
             show_progress="minimal",
             show_progress_on=self.notice,  # while it is pending, the slide fades; a status of each is slow
-            trigger_mode="always_last",
+            trigger_mode=trigger_mode,
             concurrency_id="model",
             concurrency_limit=2,
         )

@@ -41,14 +41,14 @@ def verdict(reinforce: dict, grpo: dict) -> str:
     elif other_low > high:
         found.insert(0, f"REINFORCE is right more often: {other} of {count} against {right}.")
     else:
-        found.append(f"In success {count} samples show no difference: {right} and {other}.")
+        found.append(f"In success {count} samples show no difference: GRPO {right}, REINFORCE {other}.")
     return " ".join(found)
 
 
 FIGURES = {  # of a mistake: how it is said, whether more is better, and from which difference on it counts
     "success": ("success {} ({:.1%}, done right {:.1%})", True, 0.005),
     "coverage": ("coverage {} ({:.2f}, done right {:.2f})", True, 0.02),
-    "kl": ("the KL {} ({:.1f} nats, done right {:.1f})", False, 0.2),
+    "kl": ("the KL to the pretrained start {} ({:.1f} nats, done right {:.1f})", False, 0.2),
 }
 
 

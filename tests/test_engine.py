@@ -126,7 +126,7 @@ def test_the_verdict_says_who_is_better_in_what_and_calls_a_tie_a_tie():
     collapsed = verdict(portrait(100, 60.0, 90), portrait(98, 5.0, 2))
     assert collapsed.startswith("REINFORCE repeats itself: 90 of its 100 are near-twins, against 2.")
     assert "GRPO stays closer to its start: 5.0 nats against 60.0." in collapsed
-    assert collapsed.endswith("In success 100 samples show no difference: 98 and 100.")
+    assert collapsed.endswith("In success 100 samples show no difference: GRPO 98, REINFORCE 100.")
     assert verdict(portrait(99, 4.0, 2), portrait(50, 1.0, 2)).startswith("REINFORCE is right more often")
 
 

@@ -219,10 +219,11 @@ def measured(success, coverage, kl, interval=0.01):
         ((0.5, 0.6, 5.0), "Harm, over 3 seeds: success falls (50.0 %, done right 95.0 %)."),
         (
             (1.0, 0.1, 60.0),
-            "Harm, over 3 seeds: coverage falls (0.10, done right 0.60) and the KL rises (60.0",
+            "Harm, over 3 seeds: coverage falls (0.10, done right 0.60) and the KL to the pretrained start "
+            "rises (60.0",
         ),
         ((1.0, 0.1, 60.0), "though success rises (100.0 %"),
-        ((0.95, 0.6, 3.0), "Here it does no harm, over 3 seeds: the KL falls"),
+        ((0.95, 0.6, 3.0), "Here it does no harm, over 3 seeds: the KL to the pretrained start falls"),
     ],
 )
 def test_the_finding_is_what_the_figures_say(mistake, words):

@@ -53,11 +53,15 @@ window.grpo = (() => {
     });
     remember(view);
   }
-  addEventListener("popstate", () => {
-    const tab = new URLSearchParams(location.search).get("tab") || "story";
-    root.dataset.tab = tab; // so that turning there is no new step
-    open(tab);
-  });
+  // What of the link is the page's own business, at first and when Back is pressed.
+  function restore() {
+    const view = new URLSearchParams(location.search);
+    root.dataset.tab = view.get("tab") || "story"; // so that turning there is no new step
+    root.classList.toggle("presenter", view.get("presenter") === "1");
+    root.classList.toggle("unasked", view.get("guess") === "0");
+  }
+  restore();
+  addEventListener("popstate", () => { restore(); open(root.dataset.tab); });
 
   // Another tab, by its name or number. Gradio opens it: on a phone its button is in a menu, without a name.
   let asked = "story";
@@ -88,15 +92,12 @@ window.grpo = (() => {
     remember({ presenter: on ? 1 : null });
     dispatchEvent(new Event("resize")); // Gradio lays its tabs out anew
   }
-  root.dataset.tab = new URLSearchParams(location.search).get("tab") || "story";
-  if (new URLSearchParams(location.search).get("presenter") === "1") root.classList.add("presenter");
 
   // Questions to guess at, for those who want none.
   function ask(on) {
     root.classList.toggle("unasked", !on);
     remember({ guess: on ? null : 0 });
   }
-  if (new URLSearchParams(location.search).get("guess") === "0") root.classList.add("unasked");
 
   const HELP = [["1 to 9", "tabs"], ["left, right", "steps of the story"], ["space", "play or pause"],
     ["T", "train"], ["U", "update, in One step"], ["G", "questions to guess, off and on"],

@@ -12,6 +12,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
   const step = make("span", { class: "where" });
   home.replaceChildren(status, columns, make("div", { class: "keys" }, replay, scrub, step), charts);
   let now = null, points = [], parts = [], timer = null, following = true;
+  const past = new Set(); // keys of what was shown before
 
   scrub.addEventListener("input", () => {
     stop();
@@ -37,6 +38,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
   }
 
   function open(value) {
+    if (now) past.add(now.key);
     now = value;
     points = [];
     stop();
@@ -110,6 +112,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
       recorded = value.key;
       if (known || !grpo.run(name).over) return;
     }
+    if (past.has(value.key) && value.state !== "recorded") return; // late news of what was replaced
     if (value.racers && (!now || value.key !== now.key)) open(value);
     status.textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
     if (value.state === "lost") grpo.news(name, value.key, 0, true); // so that it is not asked for again

@@ -34,17 +34,19 @@ def build(page: Page) -> View:
     )
 
     def show(recipe, digit, policy, picture, rows, seed):
-        rows = min(rows, engine.grid(recipe))
-        found = engine.complete(picture, policy, digit, rows, 1.0, seed, COUNT, recipe)
+        most = engine.grid(recipe)
+        given = min(rows, most) if isinstance(rows, int) else rows
+        found = engine.complete(picture, policy, digit, given, 1.0, seed, COUNT, recipe)
         right = found["reads"].count(digit)
         says = f"<b>{found['title']}</b> goes on: the judge reads {right} of {COUNT} as {digit}."
-        return found, found["trajectory"], says
+        fitted = gr.Slider(maximum=most, value=given) if given != rows else gr.Slider(maximum=most)
+        return found, found["trajectory"], says, fitted
 
     inputs = [page.recipe, page.digit, policy, pad, rows, seed]
-    outputs = [samples, drawing, summary]
+    outputs = [samples, drawing, summary, rows]
     pad_of = "document.querySelector('#complete-pad .pad')"
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
-    gr.on([rows.change, rows.input, page.recipe.change], None, [rows, page.recipe], None, js=keep)
+    gr.on([rows.input, samples.change], None, [rows, page.recipe], None, js=keep)
     page.next_seed(draw, seed, show, inputs, outputs)
     page.linked |= {"rows": rows}
     return View(show, inputs, outputs, [policy.input, rows.release, pad.change])

@@ -30,7 +30,7 @@ def build(page: Page) -> View:
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
     page.caption(
         "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "
-        "cross: a second network, the judge, reads another digit."
+        "cross: a third network, the judge, reads another digit."
     )
     page.why(
         r"The policy is a network that draws one token (a gray square, or at 28x28 a patch) at a time, "

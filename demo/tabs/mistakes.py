@@ -5,6 +5,8 @@ import gradio as gr
 from demo import live
 from demo.components import race, words
 from demo.page import Page, View
+from demo.races import MISTAKES
+from demo.shipped import RECIPES
 
 
 def build(page: Page) -> View:
@@ -22,9 +24,18 @@ def build(page: Page) -> View:
         "reads another digit."
     )
 
+    page.why(
+        "**Success** is how often the judge, which is never paid, reads the digit that was asked for. The "
+        "**KL**, in nats, says how far a policy has moved: in the sentence above from the pretrained start, "
+        "beside the samples from where this one began. **Coverage** is the share of real digits that have a "
+        "sample close to them. **Near-twins** differ from another sample in hardly any ink. The sentence is "
+        "measured on trainings of several seeds, the pictures are of one."
+    )
+
     def show(name):
         found = engine.mistake(name)
-        return [found["finding"], f"{found['happens']} <i>{found['wild']}</i>", found["race"]]
+        at = RECIPES[MISTAKES[name][1]]
+        return [found["finding"], f"At {at}. {found['happens']} <i>{found['wild']}</i>", found["race"]]
 
     live.follow(page, "mistakes", shown, pressed, engine.train_mistake, [which], held=[which])
     inputs, outputs = [which], [finding, about, shown]

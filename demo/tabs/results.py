@@ -14,7 +14,7 @@ BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are n
 PAPER = (  # what the paper and its code do, and what is done here
     ("pictures", "photographs, from 256x256", "digits, 8x8 and 28x28"),
     ("policy", "LlamaGen", "LSTM, small transformer"),
-    ("tokens", "from 256 codes, of 16,384", "64 grays of 16, 49 codes of 128"),
+    ("tokens", "from 256 codes, of 16,384", "64 pixels of 16 grays, 49 codes of 128"),
     ("rewards", "eight, of weight 1", "confidence, coherence, realism"),
     ("group", "8 samples", "32 or 64 samples"),
     ("KL", "estimated (k3), beta 0.1", "summed, beta 0.018 to 0.07"),
@@ -89,11 +89,11 @@ def ladder(metrics: dict, task: str) -> list[dict]:
         of, _, run = name.partition(": ")
         if of != task and not name.startswith(BOUNDS):
             continue
-        kl = values.get("kl", {}).get("mean")
+        kl, own = values.get("kl", {}).get("mean"), name.replace("guide's recipe", "course guide's script")
         found.append(
             {
                 "run": run if run in TITLES or run in runs else "",
-                "title": TITLES.get(run, run.replace(" at the KL of grpo", ", at GRPO's KL") or name),
+                "title": TITLES.get(run, run.replace(" at the KL of grpo", ", at GRPO's KL") or own),
                 "colour": COLOURS.get(run, GRAY),
                 "success": values["success"]["mean"],
                 "interval": values["success"]["interval"],

@@ -27,7 +27,7 @@ FORMULAS = (
     r"$$r(x, y) = p_{\text{classifier}}(y \mid x)$$",
     r"The **advantage** is a sample's reward less the mean of its group. Nothing else is needed to know what "
     r"is good, "
-    r"no second network that guesses it: that is GRPO. $$A_i = r_i - \frac{1}{G} \sum_{j=1}^{G} r_j$$",
+    r"and no network has to predict it: that is GRPO. $$A_i = r_i - \frac{1}{G} \sum_{j=1}^{G} r_j$$",
     r"The update follows the advantage, but not too far from what was sampled (the clipped ratio $\rho$), "
     r"and every nat of distance from the start is paid for (**KL**): $$\min\big(\rho_i A_i, "
     r"\mathrm{clip}(\rho_i, 1 \pm 0.2)\, A_i\big) "

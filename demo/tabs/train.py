@@ -32,8 +32,7 @@ def build(page: Page) -> View:
         )
         pressed = live.buttons("train")
     page.caption(
-        "Same start, same random numbers, same number of samples. REINFORCE is the course guide's. Cross: "
-        "the judge reads another digit."
+        "Same start, same random numbers, same number of samples. Cross: the judge reads another digit."
     )
     with gr.Accordion("Your own reward", open=False, elem_classes="more", elem_id="train-reward"), gr.Row():
         with gr.Column(scale=3):
