@@ -6,6 +6,7 @@ allowed. Nothing here imports torch or gradio.
 
 import base64
 import contextlib
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -37,6 +38,16 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     if not _is_number(value) or not low <= value <= high or value != int(value):
         raise RequestError(f"{name} is {shown(value)}; allowed: a whole number from {low} to {high}.")
     return int(value)
+
+
+def typed(text: Any) -> Any:
+    """A number from a text field, None where that is empty; anything else as it is, for a check to refuse."""
+    if not isinstance(text, str):
+        return text
+    text = text.strip()
+    if not re.fullmatch(r"\d{1,9}(\.\d{0,9})?(e-\d)?", text, re.ASCII):
+        return text or None
+    return int(text) if text.isdecimal() else float(text)
 
 
 def seed(value: Any) -> int:

@@ -47,6 +47,14 @@ def pixels(url: str) -> torch.Tensor:
     return torch.tensor(list(picture.convert("L").tobytes())).view(picture.height, picture.width)
 
 
+def test_what_is_typed_into_a_field_is_a_number_nothing_or_refused():
+    typed = [checks.typed(text) for text in ("30", " 0.05 ", "1e-3", "0", "", "  ")]
+    assert typed == [30, 0.05, 1e-3, 0, None, None]
+    for text in ("٧", "1_0", "nan", "-1", "1e9", "7 7", "9" * 400, {"a": 1}):  # noqa: RUF001
+        with pytest.raises(RequestError, match=r"steps is .* allowed: a whole number from 1 to 300\."):
+            checks.whole("steps", checks.typed(text), 1, 300)
+
+
 # Pictures.
 
 

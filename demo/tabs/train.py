@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from demo import live
+from demo import checks, live
 from demo.components import drawing_pad, race
 from demo.page import Page, View
 from demo.races import EXAMPLE, MOST_RACERS
@@ -47,10 +47,9 @@ def build(page: Page) -> View:
             gr.Markdown("What likeness compares with:")
             pad = drawing_pad("train-pad", SEVEN)
     with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
-        steps = gr.Number(None, label="Steps (empty: as usual)", minimum=1, maximum=300, precision=0)
-        group = gr.Number(None, label="Samples of a digit and step", minimum=2, maximum=128, precision=0)
-        beta = gr.Number(None, label="Price of the KL (beta)", minimum=0, maximum=1)
-        lr = gr.Number(None, label="Learning rate", minimum=1e-6, maximum=1e-2)
+        # Text, because Gradio makes a zero of an empty number.
+        labels = ("Steps", "Samples of a digit", "Price of the KL (beta)", "Learning rate")
+        more = [gr.Textbox(label=label, placeholder="as usual", min_width=120) for label in labels]
         seed = gr.Number(0, label="Seed", precision=0)
     page.why(
         r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
@@ -73,14 +72,15 @@ def build(page: Page) -> View:
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
         here = choices(recipe, task)
-        known = [name for _, name in here if name in names] or [here[-1][1]]
+        those = [name for _, name in here]
+        known = [name for name in names if name in those] or those[-1:]
         return [*recorded(recipe, task, known, *weights), gr.Dropdown(choices=here, value=known)]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
-        rewards = paid(weights)
-        return engine.train(task, names, digits, steps, group, beta, lr, seed, recipe, rewards, picture)
+        given = [checks.typed(text) for text in (steps, group, beta, lr)]
+        return engine.train(task, names, digits, *given, seed, recipe, paid(weights), picture)
 
-    settings = [page.recipe, task, names, digits, steps, group, beta, lr, seed, pad, *mix]
+    settings = [page.recipe, task, names, digits, *more, seed, pad, *mix]
     live.follow(page, "train", shown, pressed, begin, settings)
     inputs = [page.recipe, task, names, *mix]
     page.on([names.input, *(slider.release for slider in mix)], recorded, inputs, [shown])

@@ -93,11 +93,11 @@ class Proxy(threading.Thread):
         self.ready.wait()
 
     def run(self):
-        self.loop.run_until_complete(asyncio.start_server(self.join, "127.0.0.1", self.port))
+        self.loop.run_until_complete(asyncio.start_server(self.connect, "127.0.0.1", self.port))
         self.loop.call_soon(self.ready.set)
         self.loop.run_forever()
 
-    async def join(self, reader, writer):
+    async def connect(self, reader, writer):
         if not self.open:
             return writer.close()
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
@@ -122,4 +122,6 @@ class Proxy(threading.Thread):
 def proxy(address):
     proxy = Proxy(int(address.rpartition(":")[2]))
     yield proxy
-    proxy.loop.call_soon_threadsafe(proxy.loop.stop)
+    proxy.cut(True)
+    proxy.loop.call_soon_threadsafe(proxy.loop.call_later, 0.2, proxy.loop.stop)  # once all have noticed
+    proxy.join()

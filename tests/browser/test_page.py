@@ -403,12 +403,22 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     page = visit("?tab=train")
     ready(page, "train")
     says(page, "#train-race .status", "Recorded")
+    page.locator("#train-who .token-remove").first.click()  # and last again: the order is the visitor's
+    page.locator("#train-who input").click()
+    page.get_by_role("option", name="REINFORCE", exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Samples of a digit").fill("200")
+    page.locator("#train-start").click()
+    says(page, "#notice", "group is 200; allowed: a whole number from 2 to 128.")
+    page.get_by_label("Samples of a digit").fill("")
+    page.get_by_label("Steps", exact=True).fill("30")
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
     slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
     network.send("Network.emulateNetworkConditions", slow)
     page.locator("#train-start").dblclick()  # is one race
-    says(page, "#train-race .status", "Live, on this machine. Step 2")
+    says(page, "#train-race .status", re.compile("Live, on this machine. Step 2 of 30"))
     network.send("Network.emulateNetworkConditions", {**slow, "latency": 0})
     assert page.locator("#train-race .racers .cell").count() == 160
     numbers = page.locator("#train-race .numbers").first
@@ -421,6 +431,9 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     page.locator("#train-stop").click()
     says(page, "#train-race .status", "Stopped by you")
     page.locator("#train-download").wait_for()
+    page.wait_for_timeout(1500)
+    says(page, "#train-race .status", "Stopped by you")  # though there is one policy more to choose from
+    assert page.locator("#train-race h3").all_inner_texts() == ["GRPO", "REINFORCE"]
     page.locator("#generate-button").click()
     ready(page, "generate")
     page.locator("#generate").get_by_label("Policy").click()
