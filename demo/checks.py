@@ -85,10 +85,6 @@ def weights(value: Any, terms: Collection[str]) -> dict[str, float]:
     return {name: weight for name, weight in found.items() if weight}
 
 
-def temperature(value: Any) -> float:
-    return number("temperature", value, 0.25, 2.0)
-
-
 def switch(name: str, value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
