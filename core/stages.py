@@ -148,7 +148,7 @@ def rounded(record) -> dict:
     return plain
 
 
-def stage(place: Place, name: str, config: Any, seed: int, out: Path) -> Stage:
+def stage_of(place: Place, name: str, config: Any, seed: int, out: Path) -> Stage:
     """What makes the checkpoint of that name, if it is no run's; ``config``: how, None for "random"."""
     if name in ("classifier", "judge"):
         return classifier_stage(place, name, config, seed, out)
@@ -183,7 +183,7 @@ def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path,
     starts = dict.fromkeys(["random", *(STARTS[task] for task in recipe.tasks)])  # each once
     for name in (*trained, *starts):
         kind, folder = name if name in trained else recipe.kind, place.folder(name)
-        add(name, folder, stage(place, name, getattr(recipe, name, None), 0, folder), kind)
+        add(name, folder, stage_of(place, name, getattr(recipe, name, None), 0, folder), kind)
     for seed in range(seeds):
         for task, runs in recipe.tasks.items():
             for name, run in runs.items():

@@ -151,17 +151,20 @@ def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.
     """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
     if what == "all":
         return stages.every_stage(place, options.seeds, options.resume)
-    a_run = isinstance(options, RunOptions)
-    name = f"{options.task}/{what}" if a_run else options.start if what == "pretrain" else what
+    needs: tuple[str, ...] = ()
+    name = what
+    if isinstance(options, PretrainOptions):
+        name, needs = options.start, ("random",)
+    elif isinstance(options, RunOptions):
+        name, needs = f"{options.task}/{what}", ("classifier", "judge", STARTS[options.task])
+    place.require(*needs)
     usual = place.folder(name) if options.ship else place.run_folder(name, options.seed)
     folder = options.out or usual
-    if a_run:
-        place.require("classifier", "judge", STARTS[options.task])
+    if isinstance(options, RunOptions):
         run = Run(options.algorithm, options.config, "", options.rewards)
         stage = stages.rl_stage(place, options.task, what, run, options.seed, folder, snapshots=options.ship)
     else:
-        place.require(*["random"] * (what == "pretrain"))
-        stage = stages.stage(place, name, options.config, options.seed, folder)
+        stage = stages.stage_of(place, name, options.config, options.seed, folder)
     return [(name, folder, stage)]
 
 

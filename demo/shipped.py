@@ -18,7 +18,7 @@ CHECKPOINTS, REWARDS = CODE / "checkpoints", CODE / "core" / "rewards.py"
 RECIPES = {"pixels-8x8": "8×8 pixels", "patches-28x28": "28×28 patches"}
 STARTS = {"steer": "unlabelled", "refine": "labelled"}
 STARTING = ("random", *STARTS.values())
-TITLES = {  # of runs; one that is not here shows its own name
+TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its own name
     "random": "Random: untrained",
     "unlabelled": "Start: knows no labels",
     "labelled": "Start: knows its labels",
@@ -28,6 +28,7 @@ TITLES = {  # of runs; one that is not here shows its own name
     "grpo-kl": "Group mean and KL",
     "grpo": "GRPO",
     "grpo-scaled": "GRPO, scaled",
+    "guide's recipe": "course guide's script",
 }
 COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, everything else is gray
     "reinforce": "#E69F00",

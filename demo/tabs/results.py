@@ -89,11 +89,11 @@ def ladder(metrics: dict, task: str) -> list[dict]:
         of, _, run = name.partition(": ")
         if of != task and not name.startswith(BOUNDS):
             continue
-        kl, own = values.get("kl", {}).get("mean"), name.replace("guide's recipe", "course guide's script")
+        kl = values.get("kl", {}).get("mean")
         found.append(
             {
                 "run": run if run in TITLES or run in runs else "",
-                "title": TITLES.get(run, run.replace(" at the KL of grpo", ", at GRPO's KL") or own),
+                "title": TITLES.get(run or name, run.replace(" at the KL of grpo", ", at GRPO's KL") or name),
                 "colour": COLOURS.get(run, GRAY),
                 "success": values["success"]["mean"],
                 "interval": values["success"]["interval"],

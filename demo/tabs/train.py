@@ -71,10 +71,10 @@ def build(page: Page) -> View:
 
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
-        here = choices(recipe, task)
-        those = [name for _, name in here]
-        known = [name for name in names if name in those] or those[-1:]
-        return [*recorded(recipe, task, known, *weights), gr.Dropdown(choices=here, value=known)]
+        here = engine.runs(recipe, task)
+        known = [name for name in names if name in here] or here[-1:]
+        who = gr.Dropdown(choices=choices(recipe, task), value=known)
+        return [*recorded(recipe, task, known, *weights), who]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
         given = [checks.typed(text) for text in (steps, group, beta, lr)]
