@@ -142,7 +142,7 @@ class TransformerPolicy(Policy):
         """The blocks written out for one token at a time, over a cache of earlier keys and values.
 
         At batch 1 the number of operations takes the time, not the arithmetic. So features are (B, width)
-        rows, and there is no call of a module in here.
+        rows, and of modules only the embedding is called.
         """
         logits, tokens = torch.empty_like(noise), []
         both = labels if self.guidance == 1 else with_and_without(labels)
@@ -160,7 +160,7 @@ class TransformerPolicy(Policy):
             return torch.hypot(torch.linalg.vector_norm(x, dim=1, keepdim=True), floor)
 
         modulation[:, ::2] *= root
-        scale, head, embedding = self.norm.weight * root, self.head.weight.t(), self.embedding.weight
+        scale, head = self.norm.weight * root, self.head.weight.t()
         layers = []
         for block, own, cache in zip(self.blocks, modulation, caches, strict=True):
             linear = (block.qkv, block.out, block.gate_up, block.down)
@@ -180,7 +180,7 @@ class TransformerPolicy(Policy):
             found = found if self.guidance == 1 else guided(found, self.guidance)
             logits[t] = found
             tokens.append(prefix[:, t] if t < prefix.shape[1] else (found + noise[t]).argmax(1))
-            x = embedding[tokens[t] if self.guidance == 1 else tokens[t].repeat(2)]
+            x = self.embedding(tokens[t] if self.guidance == 1 else tokens[t].repeat(2))
         return torch.stack(tokens, 1), logits.transpose(0, 1)
 
 

@@ -277,22 +277,29 @@ def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
     """A (1, 1, size, size) picture that the classifier believes and the judge does not.
 
     Sixteen pictures climb the classifier's confidence from noise; the one that the judge believes least is
-    kept. It is what a policy does when nothing ties it to real digits.
+    kept. It is what a policy does when nothing ties it to real digits. What is believed is the picture as its
+    tokens say it; the gradient goes to the picture itself (straight through, Bengio et al. 2013).
     """
-    classifier, size = models.classifier, models.tokenizer.size
-    latent = torch.randn(16, 1, size, size, generator=torch.Generator().manual_seed(seed))
+    classifier, tokenizer = models.classifier, models.tokenizer
+    latent = torch.randn(16, 1, tokenizer.size, tokenizer.size, generator=torch.Generator().manual_seed(seed))
     latent.requires_grad_(True)
-    optimizer = torch.optim.Adam([latent], lr=0.1)
+    optimizer = torch.optim.Adam([latent], lr=0.3)
+
+    def as_graded() -> torch.Tensor:
+        with torch.no_grad():
+            return tokenizer.decode(tokenizer.encode(latent.sigmoid()))
+
     for _ in range(FOOL_STEPS):
-        belief = classifier(latent.sigmoid()).log_softmax(1)[:, digit]
+        image = latent.sigmoid()
+        belief = classifier(image + (as_graded() - image).detach()).log_softmax(1)[:, digit]
         optimizer.zero_grad()
         (-belief.sum()).backward()
         optimizer.step()
     classifier.zero_grad(set_to_none=True)
     with torch.no_grad():
-        found = latent.sigmoid()
+        found = as_graded()
         doubt = classifier(found).softmax(1)[:, digit] - models.judge(found).softmax(1)[:, digit]
-    return found[doubt.argmax()][None].detach()
+    return latent[doubt.argmax()][None].sigmoid().detach()
 
 
 def complete(models: Models, name: str, digit: int, temperature: float, seed: int, count: int, rows, given):

@@ -41,13 +41,21 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 
 
 def typed(text: Any) -> Any:
-    """A number from a text field, None where that is empty; anything else as it is, for a check to refuse."""
+    """A number from a text field, None where that is empty; anything else as it is, for a check to refuse.
+
+    As people type them: 0.05, .05, 5e-2, and 0,05, which cannot be mistaken for a number above 1.
+    """
     if not isinstance(text, str):
         return text
-    text = text.strip()
-    if not re.fullmatch(r"\d{1,9}(\.\d{0,9})?(e-\d)?", text, re.ASCII):
+    text = re.sub("^0,", "0.", text.strip())
+    if not re.fullmatch(r"(\d{1,9}\.?\d{0,9}|\.\d{1,9})(e-\d)?", text, re.ASCII | re.IGNORECASE):
         return text or None
     return int(text) if text.isdecimal() else float(text)
+
+
+def within(value: Any, low: float, high: float) -> Any:
+    """A slider's value, as Gradio moves it into its range after it was typed; else as it is."""
+    return min(max(value, low), high) if _is_number(value) else value
 
 
 def seed(value: Any) -> int:

@@ -82,6 +82,8 @@ class Engine(Races):
         guests = self._models[recipe].guests if recipe in self._models else {}
         if isinstance(value, str) and value in guests:  # not named among what is allowed: it is one visitor's
             return value
+        if isinstance(value, str) and value.startswith("mine:"):
+            raise RequestError("This policy is gone: the last six that were trained here are kept.")
         return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:

@@ -49,7 +49,7 @@ def follow(
             found,
             gr.Timer(active=not over),
             gr.Button(interactive=over),
-            gr.Button("Resume" if paused else "Pause", interactive=not over),
+            gr.Button("Resume" if paused else "Pause", interactive=found["state"] in ("running", "paused")),
             gr.Button(interactive=not over),
             *(gr.update(interactive=over) for _ in held),
             download or gr.skip(),

@@ -2,6 +2,7 @@
 
 import functools
 import html
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,13 @@ from demo.checks import RequestError
 from demo.components import words
 from demo.engine import Engine
 
+LABELS = {  # of arguments, where the page calls them otherwise
+    "beta": "Price of the KL",
+    "digits": "Digits to learn",
+    "group": "Samples of a digit",
+    "lr": "Learning rate",
+    "runs": "Who races",
+}
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 
 
@@ -60,7 +68,7 @@ class Page:
             try:
                 return [*show(*values), ""]
             except RequestError as error:
-                return [*(gr.skip() for _ in outputs), html.escape(str(error))]
+                return [*(gr.skip() for _ in outputs), html.escape(refused(str(error)))]
 
         return listen(
             fn=answer,
@@ -87,8 +95,7 @@ class Page:
         """
         none, choices = [("none", "")] * (not value), self.engine.policies(self.recipe.value)
         self.policies.append(gr.Dropdown(none + choices, value=value, label=label, min_width=180))
-        if value:
-            self.linked["policy"] = self.policies[-1]
+        self.linked["policy" if value else "other"] = self.policies[-1]
         return self.policies[-1]
 
     def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
@@ -107,9 +114,9 @@ class Page:
         self.linked["task"] = task
         return task
 
-    def seed(self, label: str = "Seed") -> gr.Number:
+    def seed(self) -> gr.Number:
         """The number that decides which samples are drawn."""
-        seed = gr.Number(0, label=label, precision=0, min_width=90, elem_classes="seed")
+        seed = gr.Number(0, label="Seed", precision=0, min_width=90, elem_classes="seed")
         self.linked["seed"] = seed
         return seed
 
@@ -121,6 +128,13 @@ class Page:
         """The explanation of a tab, below its slide."""
         with gr.Accordion("Why?", open=False, elem_classes="more"):
             formula(text)
+
+
+def refused(sentence: str) -> str:
+    """Why an argument is not right, in the page's words: "Who races" is empty; allowed: ..."""
+    name, rest = sentence.split(maxsplit=1)
+    rest = re.sub("^is (None|\\[\\]);", "is empty;", rest)
+    return f"{LABELS.get(name, name)} {rest}"
 
 
 def formula(text: str) -> gr.Markdown:
@@ -147,7 +161,7 @@ def lettered(advantages: list[float]) -> dict[int, str]:
 
 
 def signed(value: float, places: int = 2) -> str:
-    return f"{value:+.{places}f}".replace("-", "−")
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", "−")  # and no minus zero
 
 
 def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list[list[str]]:

@@ -45,13 +45,17 @@ class Races(Shipped):
             raise RequestError(f"runs is {checks.shown(names)}; allowed: one to three of {', '.join(here)}.")
         return recipe, task, names, checks.weights(rewards, self.terms) if rewards else {}
 
+    def has_example(self, recipe: str) -> bool:
+        """Whether the race on a reward of one's own is recorded."""
+        return "example" in self.recorded(recipe)
+
     def training(self, task: str, names: list[str], recipe: str, rewards: dict | None = None) -> dict:
         """The recorded training of shipped runs: every step's figures, some steps' samples. Of a reward of
         one's own, only the example is recorded.
         """
         recipe, task, names, rewards = self._race(recipe, task, names, rewards)
         known = self.recorded(recipe)
-        if "example" in known and (task, rewards) == ("steer", EXAMPLE):
+        if self.has_example(recipe) and (task, rewards) == ("steer", EXAMPLE):
             return known["example"]
         frames = [known.get(json.dumps(["frames", task, name]), {}) for name in names]
         curves = [read(self.root / recipe / task / name / "curve.json", list) for name in names]

@@ -3,6 +3,11 @@
 import math
 
 
+def a_digit(digit: int) -> str:
+    """a 7, an 8."""
+    return f"an {digit}" if digit == 8 else f"a {digit}"
+
+
 def mixed(rewards: dict[str, float]) -> str:
     """A weighted sum of reward terms in words: confidence + 0.5 × little ink."""
     parts = [f"{weight:g} × {name}" if weight != 1 else name for name, weight in rewards.items()]
@@ -23,10 +28,13 @@ def samples_to(measured: dict, level: str = "0.9") -> str:
 
 
 def verdict(reinforce: dict, grpo: dict) -> str:
-    """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one."""
+    """What 100 samples of each say of REINFORCE and GRPO, in a sentence or two; a tie is called one.
+
+    Near-twins are not compared where a 1 is asked for: real ones look alike as well.
+    """
     found, count = [], grpo["count"]
     own, other = len(grpo["wall"]["twins"]), len(reinforce["wall"]["twins"])
-    if abs(own - other) >= 15:
+    if abs(own - other) >= 15 and grpo["wall"]["digit"] != 1:
         name, most, rest = ("REINFORCE", other, own) if other > own else ("GRPO", own, other)
         found.append(f"{name} repeats itself: {most} of its {count} are near-twins, against {rest}.")
     if max(grpo["kl"], reinforce["kl"]) > 1.5 * min(grpo["kl"], reinforce["kl"]) + 0.1:
@@ -41,7 +49,7 @@ def verdict(reinforce: dict, grpo: dict) -> str:
     elif other_low > high:
         found.insert(0, f"REINFORCE is right more often: {other} of {count} against {right}.")
     else:
-        found.append(f"In success {count} samples show no difference: GRPO {right}, REINFORCE {other}.")
+        found.append(f"In success {count} samples show no clear difference: GRPO {right}, REINFORCE {other}.")
     return " ".join(found)
 
 

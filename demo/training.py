@@ -27,6 +27,7 @@ from core.mistakes import learner, start_of
 from core.policies import Policy
 from core.recipes import RECIPES, STARTS, Run
 from core.rl import RLStep, train
+from demo import shipped
 from demo.answers import figures
 from demo.checks import RequestError
 from demo.models import Models
@@ -74,6 +75,7 @@ class Race(threading.Thread):
                 policy.guidance = run.config.guidance
             for module in policy.modules():  # pausing and stopping need not wait for the end of a step
                 module.register_forward_pre_hook(self.check)
+                module.register_full_backward_pre_hook(self.check)
 
     def enter(self, state: str, why: str = "") -> None:
         """Change the state, unless the race has ended: the first reason counts."""
@@ -128,6 +130,7 @@ class Race(threading.Thread):
             for policy in self.policies:
                 for module in policy.modules():
                     module._forward_pre_hooks.clear()
+                    module._backward_pre_hooks.clear()
                 policy.zero_grad(set_to_none=True)
             self.trainer.finish(self)
 
@@ -139,6 +142,7 @@ class Race(threading.Thread):
         steps = train(learns, reference, rewards, models.judge, run.algorithm, run.config, generator)
         with closing(steps):  # then the policy keeps its averaged weights
             for record in steps:
+                self.check()
                 yield record, figures(models, self.task, run, policy, record)
 
 
@@ -221,10 +225,11 @@ class Trainer:
         points = race.points[seen : seen + NEWS]
         says = f"Live, on this machine. Step {steps}."
         if race.state in ENDED:
-            says = f"Trained live, on this machine. {race.why}"
+            says = race.why
             if race.points:
-                title = race.about["racers"][-1]["title"]
-                says += f" The policy of “{title}” can be chosen in Generate, Compare and Complete."
+                title, at = race.about["racers"][-1]["title"], shipped.RECIPES[race.models.recipe]
+                says = f"Trained live, on this machine. {says} The policy of “{title}” can be chosen in "
+                says += f"Generate, Compare and Complete, at {at}."
         elif race.state == "waiting" and not ended:
             says = f"Waiting for its turn: number {line.index(race)} in the line. Stop leaves it."
         elif race.state == "paused":

@@ -154,6 +154,7 @@ def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], li
         "recipe": engine.recipes,
         "task": [*STARTS, *["mistakes"] * (query.get("tab") == "results")],
         "policy": [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else [],
+        "other": [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else [],
         "mistake": [name for _, name in engine.mistakes()],
         "group": [str(size) for size in GROUPS],
     }

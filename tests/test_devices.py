@@ -134,15 +134,20 @@ def launch(*words) -> str:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """By rank, what each of two processes sees of its training."""
+    """Two processes train toys, and then a checkpoint: their folder, and what they print."""
     folder = tmp_path_factory.mktemp("two")
-    launch(Path(__file__).with_name("two_ranks.py"), folder)
-    return [torch.load(folder / f"seen-{number}.pt") for number in range(2)]
+    place = Place(find_recipe("tiny-4x4"), folder / "ship")
+    for name in ("classifier", "judge"):
+        shape = {"size": 4, "width": 4}
+        checkpoints.save(place.folder(name), checkpoints.build(name, shape), name, shape, {})
+    command = "grpo --recipe tiny-4x4 --task scratch --digits 3 4 --steps 3 --group 4".split()
+    folders = ["--runs", folder / "runs", "--checkpoints", folder / "ship"]
+    return folder, launch(Path(__file__).with_name("two_ranks.py"), folder, *command, *folders)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_two_processes_take_the_steps_of_one_with_the_same_samples(two, name):
-    first, second = (seen[name] for seen in two)
+    first, second = (torch.load(two[0] / f"seen-{rank}.pt")[name] for rank in range(2))
     drawn = iter([step["tokens"] for step in first])
     policy, settings = setting(None, ALGORITHMS[name], CONFIG)
     replayed = DrawnOtherwise(policy, lambda *_: next(drawn))
@@ -158,17 +163,10 @@ def test_two_processes_take_the_steps_of_one_with_the_same_samples(two, name):
     assert sum(one["samples"] for one in first) == 32 * (1 + 2 + 3 + 4)
 
 
-def test_two_processes_write_one_checkpoint_between_them(tmp_path):
-    place = Place(find_recipe("tiny-4x4"), tmp_path / "ship")
-    for name in ("classifier", "judge"):
-        shape = {"size": 4, "width": 4}
-        checkpoints.save(place.folder(name), checkpoints.build(name, shape), name, shape, {})
-    command = (
-        f"grpo --recipe tiny-4x4 --task scratch --digits 3 4 --steps 3 --group 4 --runs {tmp_path / 'runs'}"
-    )
-    said = launch("-m", "core.train", *command.split(), "--checkpoints", tmp_path / "ship")
-    assert checkpoints.exists(place.folder("random")), "rank 0 makes it before rank 1 looks for it"
-    written = tmp_path / "runs" / "tiny-4x4" / "scratch" / "grpo" / "seed-0"
+def test_two_processes_write_one_checkpoint_between_them(two):
+    folder, said = two
+    assert checkpoints.exists(folder / "ship/tiny-4x4/random"), "rank 0 makes it before rank 1 looks for it"
+    written = folder / "runs/tiny-4x4/scratch/grpo/seed-0"
     config = checkpoints.read_config(written)
     assert config["processes"] == 2 and config["config"]["digits"] == [3, 4] and config["samples"] == 24
     curve = json.loads((written / "curve.json").read_text())

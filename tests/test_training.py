@@ -31,7 +31,7 @@ from docs import results
 
 def bars(train: bool, root=None):
     """28x28 pictures in ten classes that can be told apart at 4x4: a bright bar somewhere, and noise."""
-    count = 4000 if train else 400
+    count = 2000 if train else 400
     generator = torch.Generator().manual_seed(int(train))
     labels = torch.randint(10, (count,), generator=generator)
     images = 0.1 * torch.rand(count, 1, 28, 28, generator=generator)
@@ -63,9 +63,10 @@ def shorten(monkeypatch, steps: int, pretraining: int) -> None:
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Pictures that stand in for MNIST, and recipes whose runs are short."""
+    """Pictures that stand in for MNIST, recipes whose runs are short, and small figures."""
     monkeypatch.setattr(core.stages, "load_mnist", bars)
     monkeypatch.setattr(core.yardstick, "load_mnist", bars)
+    monkeypatch.setitem(figures.plt.rcParams, "savefig.dpi", 20)
     shorten(monkeypatch, steps=12, pretraining=120)
 
 

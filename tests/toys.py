@@ -18,7 +18,7 @@ TINY_PATCHES = dataclasses.replace(
     name="tiny-patches",
     size=12,
     shape={"width": 32, "layers": 2, "heads": 2},
-    tokenizer=TokenizerConfig(codes=16, dim=4, channels=8, steps=250, lr=5e-3, decay=0.9),
+    tokenizer=TokenizerConfig(codes=16, dim=4, channels=8, steps=120, lr=5e-3, decay=0.9),
     unlabelled=PretrainConfig(steps=150, lr=5e-3, warmup=10),
     labelled=PretrainConfig(steps=150, lr=5e-3, warmup=10, drop=0.1),
     classifier=ClassifierConfig(width=16, epochs=3),

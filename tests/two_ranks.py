@@ -1,19 +1,23 @@
-"""What each of two processes does for test_devices.py: trains with the other, and leaves what it saw.
+"""What each of two processes does for test_devices.py: trains with the other, and leaves what it saw; then it
+does what core.train would.
 
-torchrun --nproc-per-node 2 tests/two_ranks.py FOLDER
+torchrun --nproc-per-node 2 tests/two_ranks.py FOLDER ARGUMENTS
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from toys import Brightness, make_policy
 
+from core import parallel
 from core.algorithms import GRPO, Reinforce
 from core.configs import RLConfig
 from core.parallel import joined, pooled, rank, share
 from core.rewards import Rewards
 from core.rl import train
+from core.train import main
 
 ALGORITHMS = {"grpo": GRPO(), "reinforce-baseline": Reinforce(baseline=True)}
 CONFIG = RLConfig(digits=(1, 7, 3, 0), group=8, steps=4, lr=0.01, beta=0.02, clip=0.05, warmup=1)
@@ -44,3 +48,5 @@ if __name__ == "__main__":
             policy, settings = setting(generator, algorithm, share(CONFIG))
             seen[name] = watch(policy, map(pooled, train(policy, *settings)))
         torch.save(seen, Path(sys.argv[1]) / f"seen-{rank()}.pt")
+        parallel.joined = nullcontext  # they have found each other already
+        sys.exit(main(sys.argv[2:]))

@@ -104,9 +104,10 @@ window.grpo = (() => {
     ["P", "presenter mode in and out"], ["F", "full screen"], ["?", "this list"]];
   function help() {
     const open = document.querySelector("dialog.help");
-    if (open) return open.remove();
+    if (open) return open.close();
     const list = HELP.map(([key, does]) => make("li", {}, make("kbd", {}, key), ` ${does}`));
-    const dialog = make("dialog", { class: "help", onclick: () => dialog.remove() }, make("h2", {}, "Keys"),
+    const dialog = make("dialog", { class: "help", onclick: () => dialog.close(),
+      onclose: () => dialog.remove() }, make("h2", {}, "Keys"),
       make("ul", {}, ...list));
     document.body.append(dialog);
     dialog.showModal();

@@ -45,7 +45,8 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     following = true;
     columns.style.setProperty("--racers", value.racers.length);
     parts = value.racers.map(({ title, colour, says }) => {
-      const part = { share: make("strong"), kl: make("span"), wall: make("div", { class: "grid" }) };
+      const part = { share: make("strong"), kl: make("span"), wall: make("div",
+        { class: "grid", role: "img", "aria-label": `Samples of ${title}` }) };
       part.node = make("section", { style: `--run:${colour}` }, make("h3", {}, title),
         make("p", { class: "says" }, says),
         make("p", { class: "numbers" }, part.share, part.kl), part.wall);
@@ -110,6 +111,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     if (value.state === "recorded") {
       const known = recorded === value.key;
       recorded = value.key;
+      if (known && now.key === value.key) status.textContent = value.says;
       if (known || !grpo.run(name).over) return;
     }
     if (past.has(value.key) && value.state !== "recorded") return; // late news of what was replaced

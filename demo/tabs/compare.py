@@ -29,8 +29,8 @@ def build(page: Page) -> View:
         seed = page.seed()
         draw = gr.Button("Draw new ones", variant="primary", min_width=150)
     page.caption(
-        "100 samples each, of a task and digit chosen to show a difference. Cross: the judge reads another "
-        "digit. Dot: a near-twin."
+        "100 samples each. The digit that it opens with was chosen to show a difference. Cross: the judge "
+        "reads another digit. Dot: a near-twin."
     )
     page.why(
         r"All four are asked for the same digit with the same random numbers. REINFORCE and GRPO started "

@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from demo.checks import within
 from demo.components import drawing_pad, player, sample_grid, words
 from demo.page import Page, View
 from demo.record import SEVEN
@@ -35,7 +36,7 @@ def build(page: Page) -> View:
 
     def show(recipe, digit, policy, picture, rows, seed):
         most = engine.grid(recipe)
-        given = min(rows, most) if isinstance(rows, int) else rows
+        given = within(rows, 0, most)
         found = engine.complete(picture, policy, digit, given, 1.0, seed, COUNT, recipe)
         right = found["reads"].count(digit)
         says = f"<b>{found['title']}</b> goes on: the judge reads {right} of {COUNT} as {digit}."
@@ -49,4 +50,4 @@ def build(page: Page) -> View:
     gr.on([rows.input, samples.change], None, [rows, page.recipe], None, js=keep)
     page.next_seed(draw, seed, show, inputs, outputs)
     page.linked |= {"rows": rows}
-    return View(show, inputs, outputs, [policy.input, rows.release, pad.change])
+    return View(show, inputs, outputs, [policy.input, rows.input, pad.change])

@@ -8,6 +8,7 @@ from demo import sources
 from demo.components import sample_grid, table, words
 from demo.engine import GROUPS, UPDATES
 from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
+from demo.sentences import a_digit
 from demo.tabs.rewards import advantage_colours
 
 WEIGHTS = {  # what becomes of the rewards: in words, and whose line computes it
@@ -137,15 +138,18 @@ def _says(found: dict, digit: int) -> str:
     right, count = found["reads"].count(digit), found["count"]
     if found["fresh"]:
         after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)
-        says = f"{after}<b>{right} of {count}</b> are a {digit}. The mean reward is {found['mean']:.2f}."
+        says = f"{after}<b>{right} of {count}</b> are {a_digit(digit)}. "
+        says += f"The mean reward is {found['mean']:.2f}."
     else:
         gap = signed(gained(found["changed"], found["weights"]["grpo"]), 1)
         then = f", at first {found['start_right']}" if found["at"] else ""
         says = f"Update {found['updates']}: the better ones gained <b>{gap} nats</b> on the others. "
-        says += f"{right} of {count} are a {digit}{then}."
+        says += f"{right} of {count} are {a_digit(digit)}{then}."
     left = found["recorded"] - found["updates"]
     kept = "Live." if left < 0 else "Recorded."
-    if left == 0 and found["updates"] < UPDATES:
+    if found["updates"] == UPDATES:
+        kept += " The last one: the learning rate has fallen to zero."
+    elif left == 0:
         kept = "Recorded; the next update is live."
     return f"{says} <small>{kept}</small>"
 

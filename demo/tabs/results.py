@@ -8,7 +8,7 @@ from demo.components import HERE, live_chart, table, words
 from demo.page import Page, View
 from demo.races import MISTAKES
 from demo.sentences import finding, samples_to
-from demo.shipped import COLOURS, GRAY, TITLES
+from demo.shipped import COLOURS, GRAY, STARTING, TITLES
 
 BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
 PAPER = (  # what the paper and its code do, and what is done here
@@ -93,7 +93,7 @@ def ladder(metrics: dict, task: str) -> list[dict]:
         found.append(
             {
                 "run": run if run in TITLES or run in runs else "",
-                "title": TITLES.get(run or name, run.replace(" at the KL of grpo", ", at GRPO's KL") or name),
+                "title": titled(run or name),
                 "colour": COLOURS.get(run, GRAY),
                 "success": values["success"]["mean"],
                 "interval": values["success"]["interval"],
@@ -105,6 +105,13 @@ def ladder(metrics: dict, task: str) -> list[dict]:
             }
         )
     return found
+
+
+def titled(name: str) -> str:
+    """What a row of metrics.json is called on the page."""
+    for start in STARTING:
+        name = name.replace(f"start ({start}),", "Start,").replace(f"start ({start})", TITLES[start])
+    return TITLES.get(name, name.replace(" at the KL of grpo", ", at GRPO's KL"))
 
 
 def headline(rows: list[dict]) -> str:

@@ -5,6 +5,7 @@ import gradio as gr
 from demo.components import beliefs, drawing_pad, sample_grid, table, words
 from demo.page import Page, View, notes
 from demo.record import SEVEN
+from demo.sentences import a_digit
 
 CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
 WHAT = [("my drawing", "mine"), ("an empty sheet", "blank"), ("one climbed from noise", "noise")]
@@ -40,7 +41,7 @@ def build(page: Page) -> View:
         what = gr.Dropdown(WHAT, value="mine", label="What is graded", min_width=150)
         centre = gr.Checkbox(True, label="centred as MNIST is", min_width=150)
         task = page.task()
-        seed = page.seed("Group")
+        seed = page.seed()
     page.caption(
         "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it shows "
         "where the classifier is fooled."
@@ -61,8 +62,8 @@ def build(page: Page) -> View:
             found = engine.fool(what, digit, task, 0, recipe)
         drawn = engine.group(task, digit, seed, recipe)
         advantages, right = drawn["advantages"], drawn["reads"].count(digit)
-        said = f"A real group of 16 from the start, asked for a {digit}: mean reward {drawn['mean']:.2f}, "
-        said += f"{right} right. Under each: its advantage."
+        said = f"A real group of 16 from the start, asked for {a_digit(digit)}: "
+        said += f"mean reward {drawn['mean']:.2f}, {right} right. Under each: its advantage."
         shown = {**drawn, "notes": notes(advantages, {}), "colours": advantage_colours(advantages)}
         return [*_graded(found, what), said, shown]
 
@@ -85,7 +86,7 @@ def _graded(found: dict, what: str) -> list:
         for name, says in captions.items()
     ]
     fooled = what != "mine" and sure > 0.5 and read != digit
-    paid = f"is paid for a {digit} that is none" if fooled else f"is the reward for a {digit}"
+    paid = f"is paid for {a_digit(digit)} that is none" if fooled else f"is the reward for {a_digit(digit)}"
     rows = []
     for name, value in found["terms"].items():
         weight = found["weights"][name]

@@ -4,6 +4,7 @@ import gradio as gr
 
 from demo.components import distribution, live_chart, player, sample_grid, words
 from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
+from demo.sentences import a_digit
 from demo.tabs.rewards import advantage_colours
 
 SEED = 2
@@ -85,6 +86,7 @@ def build(page: Page) -> View:
         colours = advantage_colours(advantages)
         gap = gained(lesson["changed"], advantages)
         curve = engine.training("steer", ["grpo"], recipe)
+        asked, graded = a_digit(digit), f"{curve['most_samples']:,} graded samples"
         points = [[point["samples"], point["racers"][0]["success"]] for point in curve["points"]]
         return [
             path,
@@ -98,17 +100,17 @@ def build(page: Page) -> View:
                 "x": {"label": "samples graded", "max": curve["most_samples"]},
                 "y": {"label": "success", "max": 1, "percent": True},
             },
-            f"{len(path['log_probs'])} draws of a token, row by row from the top, asked for a {digit}.",
-            f"<b>{right} of 16</b> are a {digit}: a real group, chosen because a few succeed.",
+            f"{len(path['log_probs'])} draws of a token, row by row from the top, asked for {asked}.",
+            f"<b>{right} of 16</b> are {asked}: a real group, chosen because a few succeed.",
             f"The best of these sixteen is paid <b>{lesson['rewards'][best]:.2f}</b>, the mean is "
             f"{lesson['mean']:.2f}.",
             f"The group's mean is <b>{lesson['mean']:.2f}</b>: blue is better than that, orange is worse.",
             f"After one real update the better ones gained <b>{gap:+.1f} nats</b> on the others, on average.",
-            f"<b>{right_after} of 16</b> are a {digit} now, after {curve['most_samples']:,} graded samples.",
+            f"<b>{right_after} of 16</b> are {asked} now, after {graded}.",
             "Guess first. Which of A, B, C and D does one update push up most?",
             gr.Radio(list("ABCD"), value=None),
             "",
-            f"Guess first. After {curve['most_samples']:,} graded samples, how many of 16 are a {digit}?",
+            f"Guess first. After {graded}, how many of 16 are {asked}?",
             gr.Radio(["4", "8", "12", "16"], value=None),
             "",
         ]

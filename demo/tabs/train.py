@@ -64,7 +64,8 @@ def build(page: Page) -> View:
 
     def paid(weights):
         """The mix of the sliders; none where they stand as they did at first."""
-        return {} if list(weights) == usual else dict(zip(engine.terms, weights, strict=True))
+        weights = [checks.within(weight, 0, 1) for weight in weights]
+        return {} if weights == usual else dict(zip(engine.terms, weights, strict=True))
 
     def recorded(recipe, task, names, *weights):
         return [engine.training(task, names, recipe, paid(weights))]
@@ -74,7 +75,8 @@ def build(page: Page) -> View:
         here = engine.runs(recipe, task)
         known = [name for name in names if name in here] or here[-1:]
         who = gr.Dropdown(choices=choices(recipe, task), value=known)
-        return [*recorded(recipe, task, known, *weights), who]
+        offered = gr.Button(visible=engine.has_example(recipe))
+        return [*recorded(recipe, task, known, *weights), who, offered]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
         given = [checks.typed(text) for text in (steps, group, beta, lr)]
@@ -83,12 +85,13 @@ def build(page: Page) -> View:
     settings = [page.recipe, task, names, digits, *more, seed, pad, *mix]
     live.follow(page, "train", shown, pressed, begin, settings)
     inputs = [page.recipe, task, names, *mix]
-    page.on([names.input, *(slider.release for slider in mix)], recorded, inputs, [shown])
+    page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
     shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
     shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
-    page.on(shows.then, show, inputs, [shown, names])
+    to_top = "(...values) => { scrollTo({ top: 0 }); return values; }"
+    page.on(shows.then, show, inputs, [shown, names, example], js=to_top)
     page.linked |= dict(zip(engine.terms, mix, strict=True))
-    return View(show, inputs, [shown, names], [task.input])
+    return View(show, inputs, [shown, names, example], [task.input])
 
 
 def _slider(name: str, says: str) -> gr.Slider:

@@ -1,10 +1,12 @@
 """Every tab in a real Chromium: opened, used, linked to, by keyboard, on a phone, in the dark, on a slide."""
 
 import re
+import time
 
 import pytest
 
 from demo import sources, ui
+from demo.answers import figures
 
 pytestmark = pytest.mark.browser
 
@@ -222,6 +224,15 @@ def test_generate_draws_what_is_asked_for_and_the_link_brings_it_back(visit, add
     says(page, "#generate-summary", "draws 3")
     sheet = "getComputedStyle(document.querySelector('#generate-samples .grid')).getPropertyValue('--sheet')"
     first = page.evaluate(sheet)
+    page.locator("#generate input[type=range][max='2']").press("ArrowRight")  # a slider moved by keys
+    page.wait_for_function(f"{sheet} !== {first!r}")
+    temperature = page.get_by_role("spinbutton", name="Temperature")
+    temperature.fill("9")  # is its end, in the field and in what is drawn
+    temperature.press("Tab")
+    page.wait_for_function("location.search.includes('temperature=2')")
+    assert temperature.input_value() == "2" and not page.locator("#notice").inner_text()
+    temperature.fill("1")
+    page.wait_for_function(f"{sheet} === {first!r}")
     page.locator("#generate").get_by_role("button", name="Draw new ones").click()
     page.wait_for_function("location.search.includes('seed=1')")
     page.wait_for_function(f"{sheet} !== {first!r}")
@@ -268,7 +279,7 @@ def test_back_goes_back_on_a_phone_where_most_tabs_are_in_a_menu(visit):
 
 def test_a_link_is_of_the_tab_that_it_names(visit):
     page = visit("?tab=results&task=refine")
-    says(page, "#results-ladder", "start (labelled)")
+    says(page, "#results-ladder", "Start: knows its labels")
     page.get_by_label("What is compared").click()
     page.get_by_role("option", name="mistakes: beside the same done right").click()
     page.wait_for_function("location.search.includes('task=mistakes')")
@@ -307,10 +318,14 @@ def test_the_player_is_paused_stepped_and_scrubbed(visit):
 
 
 def test_compare_marks_failures_and_twins_and_says_who_is_better(visit):
-    page = visit("?tab=compare")
-    ready(page, "compare")
+    page = visit("?tab=compare&other=refine/grpo")
+    page.locator("#compare-wall-4 .cell >> nth=99").wait_for()
     titles = page.locator("#compare .title span").all_inner_texts()
-    assert titles == ["Random: untrained", "Start: knows no labels", "REINFORCE", "GRPO"]
+    assert titles == ["Random: untrained", "Start: knows no labels", "REINFORCE", "GRPO", "Refine: GRPO"]
+    assert page.evaluate(CUT) == []
+    page.keyboard.press("p")
+    assert page.evaluate(CUT) == [], "on a slide, five are side by side as well"
+    page.keyboard.press("p")
     assert (
         page.locator("#compare-wall-1 .cell.wrong").count()
         > 60
@@ -380,9 +395,11 @@ def test_at_28x28_codes_are_seen_as_pictures_and_a_policy_of_the_other_recipe_is
 def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
     page = visit()
     ready(page, "story")
-    page.keyboard.press("?")
-    assert "presenter mode" in page.locator("dialog.help").inner_text()
-    page.keyboard.press("?")
+    for close in ("Escape", "?"):
+        page.keyboard.press("?")
+        assert "presenter mode" in page.locator("dialog.help").inner_text()
+        page.keyboard.press(close)
+        page.locator("dialog.help").wait_for(state="detached")
     page.keyboard.press(key("results"))
     ready(page, "results")
     page.keyboard.press("p")
@@ -410,15 +427,15 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     page.get_by_text("More settings").click()
     page.get_by_label("Samples of a digit").fill("200")
     page.locator("#train-start").click()
-    says(page, "#notice", "group is 200; allowed: a whole number from 2 to 128.")
-    page.get_by_label("Samples of a digit").fill("")
-    page.get_by_label("Steps", exact=True).fill("30")
+    says(page, "#notice", "Samples of a digit is 200; allowed: a whole number from 2 to 128.")
+    page.get_by_label("Samples of a digit").fill("8")
+    page.get_by_label("Steps", exact=True).fill("300")
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
     slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
     network.send("Network.emulateNetworkConditions", slow)
     page.locator("#train-start").dblclick()  # is one race
-    says(page, "#train-race .status", re.compile("Live, on this machine. Step 2 of 30"))
+    says(page, "#train-race .status", re.compile(r"Live, on this machine. Step [1-9]\d* of 300"))
     network.send("Network.emulateNetworkConditions", {**slow, "latency": 0})
     assert page.locator("#train-race .racers .cell").count() == 160
     numbers = page.locator("#train-race .numbers").first
@@ -446,15 +463,18 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
 def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     page = visit("?tab=train&symmetry=0.5")
     ready(page, "train")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Samples of a digit").fill("4")
     says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry.")
     page.locator("#train-reward .label-wrap").click()
     thin = page.get_by_role("spinbutton", name="little ink")
     thin.fill("0.75")
     thin.press("Enter")
     page.wait_for_function("location.search.includes('little_ink=0.75')")
+    says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry + 0.75 × little ink.")
     assert "symmetry=0.5" in page.url and "confidence" not in page.url  # the rest is as usual
     page.locator("#train-start").click()
-    says(page, "#train-race .status", re.compile(r"Step [2-9].* symmetry \+ 0.75 × little ink"))
+    says(page, "#train-race .status", re.compile(r"Step [1-9]\d* .* symmetry \+ 0.75 × little ink"))
     page.locator("#train-stop").click()
     says(page, "#train-race .status", "Stopped by you")
     choice = page.get_by_label("What the second chart shows")
@@ -501,9 +521,16 @@ def test_a_mistake_is_shown_at_once_linked_and_trained_beside_the_same_done_righ
     says(page, "#results-says", re.compile("mistakes do harm here|No mistake is measured yet"))
 
 
-def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(visit, proxy):
+def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(visit, proxy, monkeypatch):
+    def unhurried(*asked):
+        time.sleep(0.5)
+        return figures(*asked)
+
+    monkeypatch.setattr("demo.training.figures", unhurried)
     page = visit("?tab=train", at=f"http://127.0.0.1:{proxy.port}")
     ready(page, "train")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Samples of a digit").fill("4")
     page.locator("#train-start").click()
     says(page, "#train-race .status", re.compile("Step [2-9]"))
     page.evaluate("window.before = true")
@@ -518,6 +545,8 @@ def test_a_lost_connection_loses_nothing_and_a_closed_tab_frees_the_processor(vi
     ready(second, "train")
     second.locator("#train-start").click()
     says(second, "#train-race .status", re.compile("number 1 in the line|Live"))
+    if "line" in second.locator("#train-race .status").inner_text():
+        assert second.locator("#train").get_by_role("button", name="Pause").is_disabled()
     page.close(run_before_unload=True)
     says(second, "#train-race .status", "Live", 15_000)
     second.locator("#train-stop").click()
