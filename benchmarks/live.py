@@ -9,6 +9,8 @@ import os
 import statistics
 import time
 
+import tyro
+
 from benchmarks.report import write
 from benchmarks.server import resident
 from demo.engine import Engine
@@ -84,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

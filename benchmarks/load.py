@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 
+import tyro
 from gradio_client import Client
 from gradio_client.utils import Status
 
@@ -123,4 +124,4 @@ def main(seconds: float = SECONDS) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

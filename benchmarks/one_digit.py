@@ -11,6 +11,7 @@ import statistics
 import time
 
 import torch
+import tyro
 
 from benchmarks.report import reached, write
 from core.classifiers import predict
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

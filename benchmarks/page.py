@@ -10,6 +10,7 @@ import platform
 import shutil
 import time
 
+import tyro
 from playwright.sync_api import sync_playwright
 
 from benchmarks.report import write
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -10,6 +10,7 @@ import timeit
 from collections.abc import Callable
 
 import torch
+import tyro
 
 from benchmarks.report import write
 from core.place import Place
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -29,8 +29,12 @@ class Algorithm:
     def surrogate(
         self, log_ratio: torch.Tensor, advantages: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is maximised, and where it is clipped; see ``clipped_surrogate`` for arguments and shapes."""
-        raise NotImplementedError
+        """What is maximised, and where it is clipped; see ``clipped_surrogate`` for arguments and shapes.
+
+        Unless an algorithm says otherwise, ratio times advantage. With one update the ratio is 1, and the
+        gradient the advantage times that of the log-probability.
+        """
+        return log_ratio.exp() * advantages, torch.zeros_like(log_ratio, dtype=torch.bool)
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,6 @@ class Reinforce(Algorithm):
         for reward in past[1:]:
             mean = self.memory * mean + (1 - self.memory) * reward
         return rewards - mean
-
-    def surrogate(self, log_ratio, advantages):
-        # Its gradient is advantage times that of the log-probability: with one update, the ratio is 1.
-        return log_ratio.exp() * advantages, torch.zeros_like(log_ratio, dtype=torch.bool)
 
 
 @dataclass(frozen=True)

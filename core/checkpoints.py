@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
-from core.files import replaced, write_json
+from core.files import read_json, replaced, write_json
 from core.lstm import LSTMPolicy
 from core.policies import Policy
 from core.recipes import RECIPES
@@ -164,6 +164,14 @@ def check_recipe(folder: str | Path, recipe: str) -> None:
 def exists(folder: str | Path) -> bool:
     """Whether a folder holds a checkpoint, whole or not."""
     return (Path(folder) / "config.json").is_file()
+
+
+def read_curve(folder: Path) -> list[dict]:
+    """The steps of a run's training. Raises CheckpointError where its curve.json is missing or damaged."""
+    curve = read_json(folder / "curve.json")
+    if not isinstance(curve, list) or not curve:
+        raise CheckpointError(f"{folder / 'curve.json'} is missing or damaged; train that run anew.")
+    return curve
 
 
 def read_config(folder: str | Path) -> dict:

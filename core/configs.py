@@ -14,7 +14,7 @@ def check_ranges(config, **ranges: tuple[float, float]) -> None:
     for name, (low, high) in ranges.items():
         value = getattr(config, name)
         if not isinstance(value, (int, float)) or not low <= value <= high or not math.isfinite(value):
-            raise ValueError(f"{name} is {value!r:.40}; allowed: a number from {low:g} to {high:g}.")
+            raise ValueError(f"{name} is {value!r:.40}; allowed: a number from {low:.10g} to {high:.10g}.")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ trains each mistake of core.mistakes and the same done right, and adds what they
 import dataclasses
 import functools
 import itertools
-import json
 import sys
 from dataclasses import dataclass
 
@@ -78,7 +77,9 @@ class Evaluation:
                 weights=fingerprint(guide),
                 values=lambda: Yardstick(place, (7,)).pictures(draw(policy, None, sevens)[0], sevens),
             )
-        for task in place.recipe.tasks:
+        for task, runs in place.recipe.tasks.items():
+            if any(checkpoints.exists(place.folder(f"{task}/{name}")) for name in runs):
+                place.require(STARTS[task])
             if checkpoints.exists(place.folder(STARTS[task])):
                 self.task(task)
         report.write(done=True)
@@ -130,7 +131,7 @@ class Evaluation:
             if not (self.resume and seeds.get(seed, {}).get("weights") == mark):
                 values = yardstick.measure(place.policy(path), start, labels)
                 seeds[seed] = {**values, "weights": mark}
-            curve = json.loads((path / "curve.json").read_text(encoding="utf-8"))
+            curve = checkpoints.read_curve(path)
             kept = ("samples", "reward", "success", "kl")
             curves[seed] = {column: [point[column] for point in curve] for column in kept}
         along = before.get("along", [])
@@ -225,11 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.samples < 100 or options.samples % 10:
             raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
         place = options.place()
-        if options.mistakes:
-            found = evaluate_mistakes(place, options.resume)
-        else:
-            found = evaluate(place, options.samples, options.resume)
-        print(text(found))
+        if options.mistakes and options.samples != SAMPLES:
+            raise ValueError("--samples is of the ladder's rows; --mistakes has its own number of them.")
+        ladder = functools.partial(evaluate, samples=options.samples)
+        print(text((evaluate_mistakes if options.mistakes else ladder)(place, resume=options.resume)))
 
     return exit_code(work, again="With --resume, what was measured is kept.")
 

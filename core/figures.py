@@ -6,7 +6,6 @@ draws into docs/figures/ from metrics.json and the checkpoints. Colours are Okab
 with any colour vision tell apart.
 """
 
-import json
 import math
 import sys
 from collections.abc import Iterable
@@ -190,8 +189,9 @@ def show(axis, images: torch.Tensor, failed: torch.Tensor, columns: int) -> int:
 def beside_checkpoint(place: Place, folder: Path) -> None:
     """curve.png and samples.png of a single run, beside its weights."""
     config = checkpoints.read_config(folder)
-    curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
-    draw_lines({config["run"]: [columns(curve, TRAINING)]}, TRAINING, folder / "curve.png")
+    draw_lines(
+        {config["run"]: [columns(checkpoints.read_curve(folder), TRAINING)]}, TRAINING, folder / "curve.png"
+    )
     policy = checkpoints.load_policy(folder)
     draw_sheet(policy, place.judge().cpu(), f"{config['task']}/{config['run']}", folder / "samples.png")
 
@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> None:
         options = tyro.cli(Options, args=arguments, prog="python -m core.figures")
         draw_all(options.place(), options.out / options.recipe)
-        print(f"drawn into {options.out}")
+        print(f"drawn into {options.out / options.recipe}")
 
     return exit_code(work)
 

@@ -96,7 +96,7 @@ MISTAKES = {
         config=replace(EASY, beta=0.0),
         right=Run(GRPO(), EASY, "the KL to the start is paid for"),
         happens="Nothing ties the policy to handwriting: it draws whatever pleases the classifier.",
-        wild="Image models tuned on a reward alone over-optimise it (Black et al. 2023, arXiv 2305.13301).",
+        wild="Image models tuned on a reward alone over-optimise it (Black et al. 2024, arXiv 2305.13301).",
     ),
     "no-pretraining": Mistake(
         says="starts from random weights",

@@ -1,6 +1,7 @@
 """Where the checkpoints of a recipe are, and what every command has in common."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -65,8 +66,15 @@ class Place:
                 self.require(*["tokenizer"] if self.recipe.tokenizer else [])
                 self.save_random()
             if not checkpoints.exists(self.root / recipe / name):
-                command = f"python -m core.train {makes.get(name, name)} --recipe {recipe} --ship"
-                raise CheckpointError(f"{self.root / recipe / name} is missing; to make it: {command}")
+                command = f"core.train {makes.get(name, name)} --recipe {recipe} --ship{self.flags}"
+                raise CheckpointError(
+                    f"{self.root / recipe / name} is missing; to make it: python -m {command}"
+                )
+
+    @property
+    def flags(self) -> str:
+        """What a command has to say of where checkpoints are, if that is not the usual place."""
+        return f" --checkpoints {shlex.quote(str(self.root))}" * (self.root != checkpoints.ROOT)
 
     def policy(self, name: str | Path, guidance: float = 1.0) -> Policy:
         """A policy of the recipe, by its name or its folder; ``guidance`` other than 1 replaces its own."""

@@ -1,6 +1,6 @@
 """Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
 
-Twice for each recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to
+Once or twice for a recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to
 learn), and with.
 """
 
@@ -32,7 +32,8 @@ def pretrain(
     config: PretrainConfig,
     generator: torch.Generator,
 ) -> Iterator[PretrainStep]:
-    """Train in place, one record a step. Raises FloatingPointError where it diverges.
+    """Train in place, one record a step. Raises FloatingPointError where it diverges, ValueError where labels
+    are to be withheld from a policy that has no label for none.
 
     Args:
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
@@ -40,6 +41,8 @@ def pretrain(
         prepare: (B, 1, 28, 28) to pictures of the policy's size.
         generator: picks the batches, on the CPU.
     """
+    if config.drop and policy.largest_label < LABELS:
+        raise ValueError(f"drop is {config.drop}; an LSTM has no label for none: allowed: 0.")
     for parameter in policy.label_inputs():
         parameter.requires_grad_(labels is not None)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]

@@ -4,12 +4,11 @@
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from core.checkpoints import CheckpointError
-from core.files import write_json
+from core.files import read_json, write_json
 from core.metrics import interval
 from core.place import Place
 from core.yardstick import SEED
@@ -39,8 +38,8 @@ class Report:
         self.rows: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # none yet, or damaged: measure all of it
+            found = read_metrics(place)
+        except CheckpointError:  # none yet, or damaged: measure all of it
             found = {}
         same = self.about.items() <= found.items()
         self.rows_before = {row["name"]: row for row in found["rows"]} if same else {}
@@ -75,12 +74,13 @@ class Report:
 
 
 def read_metrics(place: Place) -> dict:
-    """A recipe's metrics.json. Raises CheckpointError that names the command where there is none."""
+    """A recipe's metrics.json. Raises CheckpointError with the command where it is missing or damaged."""
     path = place.folder("metrics.json")
-    if not path.is_file():
-        command = f"python -m core.evaluate --recipe {place.recipe.name}"
-        raise CheckpointError(f"{path} is missing; to make it: {command}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"rows", "runs"} <= set(found):
+        command = f"python -m core.evaluate --recipe {place.recipe.name}{place.flags}"
+        raise CheckpointError(f"{path} is missing or damaged; to make it: {command}")
+    return found
 
 
 def means(seeds: Collection[dict]) -> dict[str, dict]:
@@ -142,4 +142,4 @@ def text(report: dict) -> str:
             seeds = range(found["seeds"])
             rows.append({"name": f"{name}: {run}", "seeds": seeds, "values": found[run]})
     title = f"{report['recipe']}: {report['samples']:,} samples a row, temperature 1"
-    return f"{title}\n\n{ladder(rows)}\n\nFurther tables of what ships: python -m docs.results"
+    return f"{title}\n\n{ladder(rows)}\n\npython -m docs.results writes further tables of what ships."

@@ -150,6 +150,6 @@ def largest_stroke(images: torch.Tensor) -> torch.Tensor:
 
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(B,) ink that both have over ink that either has: 1 for equal pictures, 0 where nothing is shared."""
+    """(B,) ink that both have over ink that either has: 1 for equal pictures with ink, 0 for none shared."""
     shared, either = torch.minimum(a, b), torch.maximum(a, b)
     return shared.flatten(1).sum(1) / either.flatten(1).sum(1).clamp(min=1e-9)

@@ -164,6 +164,8 @@ def unless_whole(folder: Path, kind: str, recipe: str, stage: Stage) -> Stage:
     try:
         checkpoints.load(folder, (kind,))
         checkpoints.check_recipe(folder, recipe)
+        if "run" in checkpoints.read_config(folder):
+            checkpoints.read_curve(folder)
         stage = iter([Progress(1, 1, "kept")])
     except checkpoints.CheckpointError:
         pass  # missing, damaged, or another one's: trained anew

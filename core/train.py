@@ -4,8 +4,8 @@
 
 WHAT is classifier, judge, tokenizer, pretrain, a run of the recipe's task (reinforce, grpo, ...), or all.
 Every hyperparameter is a flag: ``python -m core.train grpo --recipe tiny-4x4 --help`` lists them with their
-defaults. What is trained goes to runs/, or to --out; with --ship it goes to checkpoints/, like everything
-that ``all`` trains.
+defaults. What is trained goes to runs/, or to --out; with --ship it goes to checkpoints/, like seed 0 of
+everything that ``all`` trains.
 """
 
 import argparse
@@ -87,11 +87,14 @@ class AllOptions(Training):
 
 def parse(arguments: list[str]) -> tuple[str, Any]:
     """The command line to what is asked for and its options. Raises ValueError, or exits as tyro does."""
-    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scan.add_argument("--recipe", default=Where.recipe)
     scan.add_argument("--task")
     scan.add_argument("--start", default=PretrainOptions.start)
-    known, _ = scan.parse_known_args(arguments[1:])
+    try:
+        known, _ = scan.parse_known_args(arguments[1:])
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error}.") from error
     recipe = find_recipe(known.recipe)
     runs = sorted({name for task in recipe.tasks.values() for name in task})
     what = arguments[0] if arguments else ""

@@ -29,7 +29,7 @@ def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
 def number(name: str, value: Any, low: float, high: float) -> float:
     """A number in a range, ends included; NaN is in none."""
     if not _is_number(value) or not low <= value <= high:
-        raise RequestError(f"{name} is {shown(value)}; allowed: a number from {low:g} to {high:g}.")
+        raise RequestError(f"{name} is {shown(value)}; allowed: a number from {low:.10g} to {high:.10g}.")
     return float(value)
 
 

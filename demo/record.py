@@ -13,6 +13,7 @@ import os
 import time
 
 import numpy as np
+import tyro
 
 from demo.engine import GROUPS, UPDATES, Engine
 from demo.races import EXAMPLE, MISTAKES, recording
@@ -143,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

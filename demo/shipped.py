@@ -28,7 +28,7 @@ TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its 
     "grpo-kl": "Group mean and KL",
     "grpo": "GRPO",
     "grpo-scaled": "GRPO, scaled",
-    "guide's recipe": "course guide's script",
+    "guide's recipe": "course guide's recipe",
 }
 COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, everything else is gray
     "reinforce": "#E69F00",

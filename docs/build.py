@@ -18,6 +18,7 @@ import jinja2
 import pypandoc
 import torch
 import typst
+import tyro
 
 from core import checkpoints, load_classifier, report
 from core.classifiers import predict
@@ -259,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -27,12 +27,12 @@ from huggingface_hub.utils import validate_repo_id
 from core import checkpoints
 from core.hub import CHECKPOINT, HubError, asking, is_name
 from core.place import Place, exit_code
-from core.recipes import PIXELS, find_recipe
-from docs.results import staircase
+from core.recipes import PIXELS, SHIPPED, find_recipe
+from docs.results import metrics_files, staircase
 
 Files = dict[str, Path | bytes]  # by path in the repository: a file, or its content
 PROJECT = checkpoints.ROOT.parent
-SHIPPED = (*CHECKPOINT, "curve.json", "metrics.json")
+FILES = (*CHECKPOINT, "curve.json", "metrics.json")
 SOURCES = (".py", ".js", ".css", ".svg")
 FRONT = {  # what "OWNER/NAME" alone stands for: a policy, and what pays and judges it
     "": f"{PIXELS.name}/steer/grpo",
@@ -57,10 +57,11 @@ images = policy.tokenizer.decode(rollout.tokens)  # (16, 1, 8, 8) in [0, 1]
 print(load_judge("{repo}/pixels-8x8")(images).argmax(1))
 ```
 
-Each recipe has a `classifier`, a `judge`, the starts `random`, `unlabelled` and `labelled`, and its runs as
-`TASK/RUN`: `config.json` says how each was trained, `weights.safetensors` are in half precision. All learned
-from MNIST's 60,000 training digits; classifier and judge from one half each. They draw digits and nothing
-else, and a judge's opinion is no proof: look at the pictures.
+A recipe has a `classifier`, a `judge`, the starts `random`, `unlabelled` and `labelled`, and its runs as
+`TASK/RUN` (`guide-8x8` has runs alone, and borrows the rest from `pixels-8x8`): `config.json` says how each
+was trained, `weights.safetensors` are in half precision. All learned from MNIST's 60,000 training digits;
+classifier and judge from one half each. They draw digits and nothing else, and a judge's opinion is no proof:
+look at the pictures.
 
 *Success*, *coverage* and *Frechet* are measured at temperature 1, *KL* in nats per picture from the start.
 Plus-minus is the 95 % interval over seeds. Written from `metrics.json` by `python -m docs.build`.
@@ -70,7 +71,7 @@ Plus-minus is the 95 % interval over seeds. Written from `metrics.json` by `pyth
 def model_card(repo: str = "OWNER/NAME", root: Path = checkpoints.ROOT) -> str:
     """The model card: what was measured, for people and, in its head, for the Hub."""
     results, parts = [], []
-    for path in sorted(root.glob("*/metrics.json")):
+    for path in metrics_files(root):
         measured = json.loads(path.read_text(encoding="utf-8"))
         recipe, rows = measured["recipe"], {row["name"]: row["values"] for row in measured["rows"]}
         judge = checkpoints.read_config(root / Place(find_recipe(recipe)).judged_by / "judge")
@@ -160,7 +161,7 @@ def publish(repo: str, kind: str, files: Files, mark: str, private: bool = False
 
 def model_files(repo: str, root: Path = checkpoints.ROOT) -> Files:
     """What ``push`` uploads: every checkpoint, and those of FRONT a second time at the top."""
-    paths = [path for path in root.rglob("*") if path.name in SHIPPED]
+    paths = [path for recipe in SHIPPED for path in (root / recipe).rglob("*") if path.name in FILES]
     files: Files = {path.relative_to(root).as_posix(): path for path in paths}
     for place, name in FRONT.items():
         for file in CHECKPOINT:
@@ -174,7 +175,7 @@ def space_files(project: Path = PROJECT) -> Files:
     for folder in ("core", "demo"):
         paths += [path for path in project.glob(f"{folder}/**/*") if path.suffix in SOURCES]
     for recorded in project.glob("checkpoints/*/recorded.json"):
-        paths += [path for path in recorded.parent.rglob("*") if path.name in (*SHIPPED, recorded.name)]
+        paths += [path for path in recorded.parent.rglob("*") if path.name in (*FILES, recorded.name)]
     files: Files = {path.relative_to(project).as_posix(): path for path in paths}
     readme = (project / "README.md").read_text(encoding="utf-8")
     return {"README.md": space_card(readme).encode(), **files}

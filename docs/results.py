@@ -8,7 +8,10 @@
 import json
 from pathlib import Path
 
+import tyro
+
 from core import checkpoints
+from core.recipes import SHIPPED
 from core.report import COLUMNS, cell, ladder, markdown, reached
 
 DOCS = Path(__file__).resolve().parent
@@ -21,6 +24,11 @@ step's gradient estimate over the squared norm of its mean, from the same policy
 where too few batches tell that mean from zero, and where the start already is above that success."""
 
 
+def metrics_files(root: Path) -> list[Path]:
+    """Those of the recipes that ship."""
+    return [path for name in sorted(SHIPPED) if (path := root / name / "metrics.json").is_file()]
+
+
 def samples_cell(found: dict) -> str:
     """Samples that a run needed, or their range where not every seed gets there; "-" where none are."""
     if found["above"]:
@@ -28,7 +36,7 @@ def samples_cell(found: dict) -> str:
     if found["mean"] is not None:
         return cell(found, ",.0f")
     each = found["each"]
-    return "never" if each[0] is None else f"{each[0]:,} to never ({reached(each)})"
+    return "never" if each[0] is None else f"{each[0]:,} to never ({reached(each)} get there)"
 
 
 def staircase(report: dict, task: str) -> str:
@@ -85,10 +93,10 @@ def text(report: dict) -> str:
 
 def main() -> None:
     parts = ["# Results", ABOUT]
-    for path in sorted(checkpoints.ROOT.glob("*/metrics.json")):
+    for path in metrics_files(checkpoints.ROOT):
         parts.append(text(json.loads(path.read_text(encoding="utf-8"))))
     (DOCS / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

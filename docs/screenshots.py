@@ -6,6 +6,7 @@ NAME.png is the slide of presenter mode at 1920x1080, NAME-desk.png the page at 
 import shutil
 from pathlib import Path
 
+import tyro
 from playwright.sync_api import sync_playwright
 
 from demo.ui import TABS, serve
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -178,6 +178,8 @@ def main() -> None:
     parser.add_argument("--voice", action="store_true", help="a spoken track as well (espeak-ng)")
     parser.add_argument("--loop", action="store_true", help="only the README's ten seconds, demo.gif")
     asked = parser.parse_args()
+    if asked.loop and (asked.scenes or asked.voice):
+        parser.error("--loop films a scene of its own, without a voice; leave out the rest.")
     for program in ["ffmpeg"] + ["espeak-ng"] * asked.voice:
         if not shutil.which(program):
             raise SystemExit(f"{program} is missing; on Debian, apt install {program} brings it.")

@@ -17,7 +17,7 @@ from core.configs import RLConfig
 from core.recipes import RECIPES
 from core.report import fingerprint
 from demo.engine import Engine
-from docs.results import text
+from docs.results import metrics_files, text
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -89,7 +89,7 @@ def test_the_shipped_grpo_beats_its_start_on_the_judge(recipe, samples, task):
     assert success[1] - success[0] > 1.645 * spread  # better, and not by chance (one-sided 95 %)
 
 
-MEASURED = sorted(path.parent.name for path in checkpoints.ROOT.glob("*/metrics.json"))
+MEASURED = [path.parent.name for path in metrics_files(checkpoints.ROOT)]
 
 
 def measured(recipe: str) -> dict:

@@ -392,7 +392,7 @@ def test_the_ladder_shows_what_was_measured(engine):
     report = engine.metrics("pixels-8x8")
     rows = {row["run"]: row for row in ladder(report, "steer")}
     measured = {row["name"]: row["values"] for row in report["rows"]}
-    for run in RECIPES["pixels-8x8"].tasks["steer"]:
+    for run in set(RECIPES["pixels-8x8"].tasks["steer"]) & set(report["runs"]["steer"]):
         assert rows[run]["success"] == measured[f"steer: {run}"]["success"]["mean"]
     assert f"{100 * rows['grpo']['success']:.1f} %" in headline(list(rows.values()))
 

@@ -18,8 +18,10 @@ from huggingface_hub import constants
 from packaging.requirements import Requirement
 
 from core import CheckpointError, checkpoints, load_classifier, load_judge, load_policy
+from core.recipes import SHIPPED
 from demo.engine import Engine
 from docs import hub
+from docs.results import metrics_files
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -58,9 +60,10 @@ def test_what_is_pushed_is_loaded_by_name(server, capsys):
     assert hub.main(["push", "--repo", "alice/digits"]) == 0
     assert capsys.readouterr().out.strip() == f"{server.url}/alice/digits"
     files = server.repositories["models", "alice/digits"].files
-    for path in checkpoints.ROOT.rglob("*.safetensors"):
-        assert files[path.relative_to(checkpoints.ROOT).as_posix()] == path.read_bytes()
-    assert {Path(name).name for name in files} == {*hub.SHIPPED, "README.md", ".gitattributes"}
+    for recipe in SHIPPED:
+        for path in (checkpoints.ROOT / recipe).rglob("*.safetensors"):
+            assert files[path.relative_to(checkpoints.ROOT).as_posix()] == path.read_bytes()
+    assert {Path(name).name for name in files} == {*hub.FILES, "README.md", ".gitattributes"}
     assert b"alice/digits/pixels-8x8" in files["README.md"] and b"OWNER" not in files["README.md"]
 
     server.asked.clear()
@@ -193,7 +196,7 @@ def test_the_model_card_holds_what_was_measured():
     shown = {}
     for result in labels["model-index"][0]["results"]:
         shown |= {metric["name"].split()[-1]: metric["value"] for metric in result["metrics"]}
-    for path in checkpoints.ROOT.glob("*/metrics.json"):
+    for path in metrics_files(checkpoints.ROOT):
         for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
             task, _, run = row["name"].partition(": ")
             if (path.parent / task / run / "weights.safetensors").is_file():

@@ -204,9 +204,11 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     said = capsys.readouterr().out
     assert "judge: kept" in said and "classifier: kept" not in said and "steer/grpo: reward" in said
     assert kept.stat().st_mtime_ns == stamp
+    (tmp_path / "ship/tiny-4x4/refine/grpo/curve.json").write_text("[]")
     assert command("all --recipe tiny-4x4 --resume --seeds 2", tmp_path) == 0
     said = capsys.readouterr().out
     assert "steer/grpo: kept" in said and "steer/grpo seed 1: reward" in said
+    assert "refine/grpo: reward" in said, "its curve was damaged"
 
 
 @pytest.mark.parametrize(
@@ -241,6 +243,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("all --lr 0.5", "Unrecognized options: --lr"),
         ("all --seeds 0", "seeds is 0; allowed: a number from 1 to 1000"),
         ("all --resume yes", "Unrecognized options: yes"),
+        ("grpo --recipe", "argument --recipe: expected one argument"),
     ],
 )
 def test_bad_command_lines_get_a_sentence_and_code_two(line, words, capsys):
@@ -266,7 +269,21 @@ def test_help_shows_every_field_with_its_default_for_that_run(capsys):
 def test_training_without_its_start_says_what_is_missing_and_how_it_is_made(tmp_path, capsys):
     assert command("grpo --recipe tiny-4x4", tmp_path) == 1
     said = capsys.readouterr().err
-    assert "is missing" in said and "python -m core.train classifier --recipe tiny-4x4 --ship" in said
+    place = f"--checkpoints {tmp_path / 'ship'}"
+    assert "is missing" in said
+    assert f"python -m core.train classifier --recipe tiny-4x4 --ship {place}" in said
+    for damaged in ("{", "{}", "[]", ""):
+        (tmp_path / "ship" / "tiny-4x4").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "ship" / "tiny-4x4" / "metrics.json").write_text(damaged)
+        assert figures.main(["--recipe", "tiny-4x4", *place.split()]) == 1
+        said = capsys.readouterr().err
+        made = f"python -m core.evaluate --recipe tiny-4x4 {place}"
+        assert f"metrics.json is missing or damaged; to make it: {made}" in said
+
+
+def test_an_lstm_is_not_pretrained_with_labels_withheld(stand_in, tmp_path, capsys):
+    assert command("pretrain --recipe tiny-4x4 --drop 0.001", tmp_path) == 2
+    assert "drop is 0.001; an LSTM has no label for none: allowed: 0." in capsys.readouterr().err
 
 
 def test_pretraining_without_labels_leaves_the_label_inputs_equal(stand_in, tmp_path):
@@ -338,7 +355,7 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     }
     some = samples_to_success(curves, 0.5, start=0.1)
     assert some == {"mean": None, "interval": None, "each": [30, 40, None], "above": False}
-    assert results.samples_cell(some) == "30 to never (2 of 3 seeds)"
+    assert results.samples_cell(some) == "30 to never (2 of 3 seeds get there)"
     assert samples_to_success({"2": curves["2"]}, 0.5, start=0.1)["each"] == [None]
     short = {"samples": [10], "success": [1.0]}  # a run of fewer steps than a window has
     assert samples_to_success({"0": short}, 0.5, start=0.1)["each"] == [None]
