@@ -26,8 +26,9 @@ window.grpo = (() => {
 
   // The link. The server checks it when the page opens; here it is only written.
   let ready = false; // Gradio selects the first tab while it builds the page: that is nobody's choice
+  let late = () => {}; // what was chosen before it was ready
   const begin = () => {
-    ready = true;
+    if (!ready) { ready = true; late(); }
     setTimeout(() => root.classList.remove("opening"), 60); // once it is laid out
   };
   root.classList.add("opening"); // until the tab of the link is there, nothing is shown that would jump
@@ -46,6 +47,7 @@ window.grpo = (() => {
   }
   // The address holds what is not as usual: of the controls that all tabs share, and of the open tab's.
   function link(controls, values) {
+    if (!ready) late = () => link(controls, values);
     const view = {};
     controls.forEach(([tab, name, usual], i) => {
       view[name] ??= null;

@@ -8,7 +8,7 @@ from demo.record import SEVEN
 from demo.sentences import a_digit
 
 CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
-WHAT = [("my drawing", "mine"), ("an empty sheet", "blank"), ("one climbed from noise", "noise")]
+WHAT = [("my drawing", "mine"), ("an empty sheet", "blank"), ("climbed from noise", "noise")]
 
 
 def advantage_colours(advantages: list[float], most: float = 0.0) -> list[str]:

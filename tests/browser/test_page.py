@@ -468,7 +468,8 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry.")
     page.locator("#train-reward .label-wrap").click()
     thin = page.get_by_role("spinbutton", name="little ink")
-    thin.fill("0.75")
+    for weight in ("0.5", "0.75"):  # Gradio may miss what is typed while it opens
+        thin.fill(weight)
     thin.press("Enter")
     page.wait_for_function("location.search.includes('little_ink=0.75')")
     says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry + 0.75 × little ink.")
