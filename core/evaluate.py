@@ -78,9 +78,9 @@ class Evaluation:
                 values=lambda: Yardstick(place, (7,)).pictures(draw(policy, None, sevens)[0], sevens),
             )
         for task, runs in place.recipe.tasks.items():
-            if any(checkpoints.exists(place.folder(f"{task}/{name}")) for name in runs):
+            named = (STARTS[task], *(f"{task}/{name}" for name in runs))
+            if any(checkpoints.exists(place.folder(name)) for name in named):
                 place.require(STARTS[task])
-            if checkpoints.exists(place.folder(STARTS[task])):
                 self.task(task)
         report.write(done=True)
         return read_metrics(place)
@@ -183,9 +183,8 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
         for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
             here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
             labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
-            about = {"start": fingerprint(here.folder(start_of(mistake, mistake.task)))}
-            about |= {"samples": len(labels), "seeds": seeds}
-            about["settings"] = settings_of(mistake)
+            start = fingerprint(here.folder(start_of(mistake, mistake.task)))
+            about = {"start": start, "samples": len(labels), "seeds": seeds, "settings": settings_of(mistake)}
             if resume and about.items() <= before.get(name, {}).items():
                 continue
             yardstick = Yardstick(here, mistake.config.digits)
@@ -228,8 +227,11 @@ def main(arguments: list[str] | None = None) -> int:
         place = options.place()
         if options.mistakes and options.samples != SAMPLES:
             raise ValueError("--samples is of the ladder's rows; --mistakes has its own number of them.")
-        ladder = functools.partial(evaluate, samples=options.samples)
-        print(text((evaluate_mistakes if options.mistakes else ladder)(place, resume=options.resume)))
+        if options.mistakes:
+            found = evaluate_mistakes(place, options.resume)
+        else:
+            found = evaluate(place, options.samples, options.resume)
+        print(text(found))
 
     return exit_code(work, again="With --resume, what was measured is kept.")
 

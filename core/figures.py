@@ -189,9 +189,8 @@ def show(axis, images: torch.Tensor, failed: torch.Tensor, columns: int) -> int:
 def beside_checkpoint(place: Place, folder: Path) -> None:
     """curve.png and samples.png of a single run, beside its weights."""
     config = checkpoints.read_config(folder)
-    draw_lines(
-        {config["run"]: [columns(checkpoints.read_curve(folder), TRAINING)]}, TRAINING, folder / "curve.png"
-    )
+    curve = columns(checkpoints.read_curve(folder), TRAINING)
+    draw_lines({config["run"]: [curve]}, TRAINING, folder / "curve.png")
     policy = checkpoints.load_policy(folder)
     draw_sheet(policy, place.judge().cpu(), f"{config['task']}/{config['run']}", folder / "samples.png")
 

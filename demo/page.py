@@ -10,7 +10,7 @@ from typing import Literal
 import gradio as gr
 from gradio.components import Component
 
-from demo.checks import RequestError
+from demo.checks import RequestError, within
 from demo.components import words
 from demo.engine import Engine
 
@@ -66,7 +66,7 @@ class Page:
         @functools.wraps(show)  # Gradio looks at the parameters: one may ask for the event itself
         def answer(*values):
             try:
-                return [*show(*values), ""]
+                return [*show(*in_range(inputs, values)), ""]
             except RequestError as error:
                 return [*(gr.skip() for _ in outputs), html.escape(refused(str(error)))]
 
@@ -128,6 +128,16 @@ class Page:
         """The explanation of a tab, below its slide."""
         with gr.Accordion("Why?", open=False, elem_classes="more"):
             formula(text)
+
+
+def in_range(controls: list[Component], values: Sequence) -> list:
+    """Values as an event has them, those of sliders within their ends, where Gradio moves what was typed."""
+    rest, found = iter(controls), []
+    for value in values:
+        own = None if isinstance(value, (gr.EventData, gr.Request)) else next(rest)
+        is_slider = isinstance(own, gr.Slider)
+        found.append(within(value, own.minimum, own.maximum) if is_slider else value)
+    return found
 
 
 def refused(sentence: str) -> str:

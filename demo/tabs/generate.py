@@ -2,7 +2,6 @@
 
 import gradio as gr
 
-from demo.checks import within
 from demo.components import beliefs, distribution, player, sample_grid, words
 from demo.page import Page, View
 
@@ -43,7 +42,6 @@ def build(page: Page) -> View:
     )
 
     def show(recipe, digit, policy, temperature, seed):
-        temperature = within(temperature, 0.25, 2)
         found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)
         path = engine.trajectory(policy, digit, temperature, seed, COUNT, 0, recipe)
         right = found["reads"].count(digit)
@@ -52,7 +50,6 @@ def build(page: Page) -> View:
         return {**found, "notes": notes, "says": f"{COUNT} samples of {digit}, {right} right"}, path, says
 
     def choose(recipe, digit, policy, temperature, seed, event: gr.EventData):
-        temperature = within(temperature, 0.25, 2)
         return [engine.trajectory(policy, digit, temperature, seed, COUNT, event.index, recipe)]
 
     inputs = [page.recipe, page.digit, policy, temperature, seed]

@@ -64,8 +64,7 @@ def build(page: Page) -> View:
 
     def paid(weights):
         """The mix of the sliders; none where they stand as they did at first."""
-        weights = [checks.within(weight, 0, 1) for weight in weights]
-        return {} if weights == usual else dict(zip(engine.terms, weights, strict=True))
+        return {} if list(weights) == usual else dict(zip(engine.terms, weights, strict=True))
 
     def recorded(recipe, task, names, *weights):
         return [engine.training(task, names, recipe, paid(weights))]
