@@ -65,11 +65,6 @@ def endpoints(engine: Engine) -> None:
 
     gr.api(train, api_name="train", concurrency_limit=None)  # the trainer has a line of its own
 
-    def leave(key: str) -> None:
-        engine.trainer.control(str(key), "leave")
-
-    gr.api(leave, api_name="leave", api_visibility="undocumented", queue=False)
-
 
 @contextlib.contextmanager
 def refusals():
@@ -85,13 +80,15 @@ class Passed(Exception):
 
 
 def endpoint(engine: Engine, name: str) -> Callable:
-    """A question as an endpoint, and what ``turns.check_event`` asks before it waits: its checks alone."""
+    """A question as an endpoint, and what ``turns.check_event`` asks before it waits: its checks alone, which
+    come before anything that is recorded, measured or computed.
+    """
     question, unasked = getattr(engine, name), copy.copy(engine)
 
     def passed(*_):
         raise Passed
 
-    unasked.ask = unasked.models = passed
+    unasked.ask = unasked.models = unasked.recorded = unasked.metrics = passed
 
     def check(*arguments):
         with contextlib.suppress(Passed):

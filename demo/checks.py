@@ -48,7 +48,7 @@ def typed(text: Any) -> Any:
     if not isinstance(text, str):
         return text
     text = re.sub("^0,", "0.", text.strip())
-    if not re.fullmatch(r"(\d{1,9}\.?\d{0,9}|\.\d{1,9})(e-\d)?", text, re.ASCII | re.IGNORECASE):
+    if not re.fullmatch(r"(\d{1,9}\.?\d{0,9}|\.\d{1,9})(e-\d{1,2})?", text, re.ASCII | re.IGNORECASE):
         return text or None
     return int(text) if text.isdecimal() else float(text)
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from demo import checks, walks
 from demo.checks import RequestError
 from demo.races import Races
 from demo.sentences import samples_to, verdict
-from demo.shipped import RECIPES, STARTS
+from demo.shipped import RECIPES, STARTS, TOKENS
 
 Recipe = Literal["pixels-8x8", "patches-28x28"]
 Task = Literal["steer", "refine"]
@@ -56,8 +55,8 @@ class Engine(Races):
         """
 
         def shared() -> Any:
-            if "trainer" in self.__dict__:
-                self.trainer.share_cores()
+            if self._trainer is not None:
+                self._trainer.share_cores()
             return task()
 
         return self._workers[recipe].submit(shared).result()
@@ -67,14 +66,11 @@ class Engine(Races):
         for recipe in self.recipes:
             for _, name in self.policies(recipe):
                 try:
-                    self.work(recipe, partial(self._first_draw, recipe, name))
+                    self.generate(name, count=1, recipe=recipe)
                 except RequestError as error:  # a damaged checkpoint takes out that policy, and nothing else
                     print(f"left out: {error}")
                 except RuntimeError:  # no thread takes anything more: the server is being stopped
                     return
-
-    def _first_draw(self, recipe: str, name: str) -> None:
-        self.models(recipe).draw(name, 0, 1.0, 0, 1)
 
     # Checks that need to know what is here.
 
@@ -247,9 +243,9 @@ class Engine(Races):
             and up to how many updates groups are "recorded", -1 where none is: beyond, they are live.
         """
         recipe, digit = self._recipe(recipe), checks.digit(digit)
-        if checks.whole("group", group, 4, 64) not in GROUPS:
+        group, updates = checks.whole("group", group, 4, 64), checks.whole("updates", updates, 0, UPDATES)
+        if group not in GROUPS:
             raise RequestError(f"group is {group}; allowed: 4, 16 or 64.")
-        group, updates = int(group), checks.whole("updates", updates, 0, UPDATES)
         sample = None if sample is None else checks.whole("sample", sample, 0, group - 1)
         fresh = checks.switch("fresh", fresh) or updates == 0
         known = self.recorded(recipe).get(f"one_step {digit} {group}", [])
@@ -292,7 +288,7 @@ class Engine(Races):
             as generate, and "given": the number of tokens that were given.
         """
         recipe, policy, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
-        rows = checks.whole("rows", rows, 0, self.grid(recipe))
+        rows = checks.whole("rows", rows, 0, TOKENS[recipe])
         found = self.ask(recipe, "complete", policy, *asked, checks.picture(picture), rows)
         path = {**found["trajectory"], **self.look(policy), "codes": self.ask(recipe, "codebook")}
         return {**self.look(policy), **found, "trajectory": path}

@@ -8,6 +8,7 @@ import traceback
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import get_route_path
 
@@ -22,10 +23,6 @@ PARENTS = "'self' https://huggingface.co http://localhost:* http://127.0.0.1:*" 
 HEADERS = {"Content-Security-Policy": f"frame-ancestors {PARENTS}", "X-Content-Type-Options": "nosniff"}
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # another version has another name
 FAILED = "This could not be answered: a value in it is of a wrong kind, or the server's log says what failed."
-
-
-class Refused(Exception):
-    """A request that goes no further. Its arguments: the HTTP status, and one sentence."""
 
 
 class Guard:
@@ -43,7 +40,7 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 if message["status"] == 500:  # it has no words
-                    raise Refused(400, FAILED)
+                    raise HTTPException(400, FAILED)
                 kept = FOR_EVER if path.startswith("/assets/") and message["status"] < 400 else {}
                 MutableHeaders(scope=message).update(HEADERS | kept)
             begun = True
@@ -53,8 +50,8 @@ class Guard:
             check_route(path)
             check_site(scope["method"], Headers(scope=scope))
             return await self.app(scope, await bounded(scope, receive), answer)
-        except Refused as refused:
-            status, says = refused.args
+        except HTTPException as refused:
+            status, says = refused.status_code, refused.detail
         except Exception:  # Gradio's own: of a name that it does not know, say
             if begun:
                 raise
@@ -64,23 +61,25 @@ class Guard:
 
 
 def check_route(path: str) -> None:
-    """Raise Refused for a route that Gradio has and nothing here uses."""
+    """Raise HTTPException for a route that Gradio has and nothing here uses."""
     if path.startswith(API) and not path.removeprefix(API).startswith(USED):
-        raise Refused(404, "This route is closed: the page does not use it.")
+        raise HTTPException(404, "This route is closed: the page does not use it.")
 
 
 def check_site(method: str, headers: Headers) -> None:
-    """Raise Refused where another site asks: by its Origin, or by a name of its own for this machine."""
+    """Refuse another site that asks: by its Origin, or by a name of its own for this machine."""
     host, origin = _name(headers.get("host")), headers.get("origin")
     space, root = os.environ.get("SPACE_ID"), os.environ.get("GRADIO_ROOT_PATH")
     if not space and not root and host not in LOOPBACK:
-        raise Refused(403, "This Host is not served; allowed: localhost, or with GRADIO_ROOT_PATH a proxy's.")
+        raise HTTPException(
+            403, "This Host is not served; allowed: localhost, or a proxy's with GRADIO_ROOT_PATH"
+        )
     own = {host, *os.environ.get("SPACE_HOST", "").split(","), urlsplit(root or "").hostname}
-    if not space:  # a proxy says so; another site's page cannot: Gradio grants it no headers on localhost
+    if host in LOOPBACK:  # a proxy here says so; another site's page cannot: Gradio grants it no such header
         own.add(_name(headers.get("x-forwarded-host")))
     site = urlsplit(origin or "").hostname
     if origin and method not in SAFE and (not site or site not in own):
-        raise Refused(403, "Another site asks for this; allowed: the page itself, and programs.")
+        raise HTTPException(403, "Another site asks for this; allowed: the page itself, and programs.")
 
 
 def _name(host: str | None) -> str:
@@ -89,10 +88,10 @@ def _name(host: str | None) -> str:
 
 
 async def bounded(scope, receive):
-    """``receive``, once the whole body is here; raises Refused where it is too large."""
+    """``receive``, once the whole body is here; raises HTTPException where it is too large."""
     if scope["method"] in SAFE:
         return receive
-    too_large = Refused(413, f"The body is too large; allowed: {LARGEST:,} bytes.")
+    too_large = HTTPException(413, f"The body is too large; allowed: {LARGEST:,} bytes.")
     announced, body, more = Headers(scope=scope).get("content-length", "0"), b"", True
     if len(announced) > 7 or int(announced) > LARGEST:
         raise too_large

@@ -61,12 +61,12 @@ def follow(
         engine.trainer.own(found["key"], visitor(request, request))
         return answer(found, gr.DownloadButton(visible=False))
 
-    def news(heard, own, action=""):
+    def news(request: gr.Request, heard, own, action=""):
         key, _, seen = heard.partition(" ")
         if not key or not seen.isdecimal():
             return [gr.skip() for _ in followed]
         engine.trainer.control(key, action.lower())
-        found = engine.trainer.follow(key, int(seen))
+        found = engine.trainer.follow(key, int(seen), visitor(request, request))
         policy = found.get("policy")
         if policy is None or policy in [one[:2] for one in own]:
             return answer(found)
@@ -75,8 +75,9 @@ def follow(
 
     page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race
     run = f"grpo.run('{name}-race')"
+    hidden = gr.Button(visible="hidden", elem_id=f"{name}-news")  # see page.js: a hidden page has no ticks
     # A page that is loaded anew takes its race up again.
-    ticks = [(timer.tick, []), (page.blocks.load, [])]
+    ticks = [(timer.tick, []), (hidden.click, []), (page.blocks.load, [])]
     for event, more in [*ticks, (pause.click, [pause]), (stop.click, [stop])]:
         event(
             news,

@@ -5,11 +5,13 @@ import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.components import Component
 
+from demo import checks
 from demo.checks import RequestError, within
 from demo.components import words
 from demo.engine import Engine
@@ -21,6 +23,9 @@ LABELS = {  # of arguments, where the page calls them otherwise
     "lr": "Learning rate",
     "runs": "Who races",
 }
+# Longer texts, by the headings of texts.md.
+PARTS = Path(__file__).with_name("texts.md").read_text(encoding="utf-8").removeprefix("# ").split("\n# ")
+TEXTS = dict(part.split("\n", maxsplit=1) for part in PARTS)
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 
 
@@ -44,8 +49,10 @@ class Page:
     digit: gr.Radio
     notice: gr.HTML  # one sentence about what was refused, until the next answer
     own: gr.State  # policies that this visitor trained: (recipe, name, title) each
-    linked: dict[str, Component] = field(default_factory=dict)  # what a link sets in the tab being built
+    tab: str = ""  # that is being built; none where all share a control
+    linked: list[tuple[str, str, Component]] = field(default_factory=list)  # see ``link``
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
+    steps: gr.Walkthrough | None = None  # of the story
 
     def on(
         self,
@@ -68,7 +75,8 @@ class Page:
             try:
                 return [*show(*in_range(inputs, values)), ""]
             except RequestError as error:
-                return [*(gr.skip() for _ in outputs), html.escape(refused(str(error)))]
+                says = html.escape(refused(str(error)))
+                return [*(gr.skip() for _ in outputs), f"<span role='alert'>{says}</span>"]
 
         return listen(
             fn=answer,
@@ -84,6 +92,25 @@ class Page:
             concurrency_limit=2,
         )
 
+    def link(self, name: str, control: Component) -> None:
+        """Let the address hold a control of the tab, under that name."""
+        self.linked.append((self.tab, name, control))
+
+    def from_text(self, control: Component, name: str, text: str, recipe: str) -> Any:
+        """A link's text as the value of a control, which says itself what it allows. Raises RequestError.
+
+        Args:
+            recipe: that the link asks for: it has policies of its own.
+        """
+        if isinstance(control, (gr.Dropdown, gr.Radio)):
+            recipe = recipe if recipe in self.engine.recipes else self.recipe.value
+            choices = self.engine.policies(recipe) if control in self.policies else control.choices
+            values = {str(value): value for _, value in choices}
+            return values[checks.one_of(name, text, values)]
+        in_steps = isinstance(control, gr.Slider) and control.step != 1
+        check = checks.number if in_steps else checks.whole
+        return check(name, checks.typed(text), control.minimum, control.maximum)
+
     def next_seed(self, button: gr.Button, seed: Component, show: Callable, inputs: list, outputs: list):
         """What a button does that draws new ones: the next seed, and what it draws."""
         another = button.click(None, seed, seed, js="(seed) => ((seed || 0) + 1) % 2 ** 31")
@@ -95,7 +122,7 @@ class Page:
         """
         none, choices = [("none", "")] * (not value), self.engine.policies(self.recipe.value)
         self.policies.append(gr.Dropdown(none + choices, value=value, label=label, min_width=180))
-        self.linked["policy" if value else "other"] = self.policies[-1]
+        self.link("policy" if value else "other", self.policies[-1])
         return self.policies[-1]
 
     def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
@@ -111,23 +138,31 @@ class Page:
         """A dropdown of the tasks, by what their start knows."""
         tasks = [("steer: no labels", "steer"), ("refine: with labels", "refine")]
         task = gr.Dropdown(tasks, value="steer", label="The start", min_width=150, elem_classes="task")
-        self.linked["task"] = task
+        self.link("task", task)
         return task
 
     def seed(self) -> gr.Number:
         """The number that decides which samples are drawn."""
-        seed = gr.Number(0, label="Seed", precision=0, min_width=90, elem_classes="seed")
-        self.linked["seed"] = seed
+        seed = gr.Number(
+            0,
+            label="Seed",
+            precision=0,
+            minimum=0,
+            maximum=checks.LARGEST_SEED,
+            min_width=90,
+            elem_classes="seed",
+        )
+        self.link("seed", seed)
         return seed
 
     def caption(self, text: str) -> None:
         """One plain sentence under the slide; it stays in presenter mode."""
         words(text, "caption")
 
-    def why(self, text: str) -> None:
+    def why(self) -> None:
         """The explanation of a tab, below its slide."""
         with gr.Accordion("Why?", open=False, elem_classes="more"):
-            formula(text)
+            formula(TEXTS[self.tab])
 
 
 def in_range(controls: list[Component], values: Sequence) -> list:

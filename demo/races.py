@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from demo import checks
 from demo.checks import RequestError
 from demo.sentences import finding, mixed
-from demo.shipped import COLOURS, GRAY, TITLES, Shipped, read
+from demo.shipped import COLOURS, GRAY, PIXELS, TITLES, Shipped, read
 
 # A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
@@ -27,12 +27,24 @@ MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is 
 class Races(Shipped):
     """What Train live and Mistakes ask for: recorded races and live ones, for ``components.race``."""
 
-    @cached_property
+    def __init__(self, root: Path | None = None):
+        super().__init__(root)
+        self._trainer: Any = None
+
+    @property
     def trainer(self):
         """All live races. The first use imports torch."""
-        from demo.training import Trainer
+        with self._loading:
+            if self._trainer is None:
+                from demo.training import Trainer
 
-        return Trainer()
+                self._trainer = Trainer()
+            return self._trainer
+
+    def leave(self, session: str) -> None:
+        """A page was closed, or lost its connection."""
+        if self._trainer is not None:
+            self._trainer.leave(session)
 
     def _race(self, recipe: Any, task: Any, names: Any, rewards: Any) -> tuple:
         """The checked recipe, task, one to three different runs of it that are here, and what they are paid:
@@ -75,7 +87,7 @@ class Races(Shipped):
             "racers": self._racers(recipe, task, names),
             "steps": len(points),
             "most_samples": points[-1]["samples"] if points else 1,
-            "wall": {"columns": 8, "count": 80, "digits": digits, "size": self.size(recipe)},
+            "wall": {"columns": 8, "count": 80, "digits": digits, "size": PIXELS[recipe]},
         }
 
     def train(
@@ -137,7 +149,7 @@ class Races(Shipped):
             "racers": racers,
             "steps": config.steps,
             "most_samples": config.steps * config.group * len(config.digits),
-            "wall": {**wall(config), "size": self.size(recipe)},
+            "wall": {**wall(config), "size": PIXELS[recipe]},
         }
 
     def mistakes(self) -> list[tuple[str, str]]:

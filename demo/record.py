@@ -7,31 +7,18 @@ from the snapshots that core.train keeps in runs/; where those are missing, what
 is kept.
 """
 
-import base64
 import json
-import os
 import time
 
-import numpy as np
 import tyro
 
+from core.files import write_json
+from demo.components import SEVEN
 from demo.engine import GROUPS, UPDATES, Engine
 from demo.races import EXAMPLE, MISTAKES, recording
 from demo.shipped import STARTS
 
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
-
-
-def _far(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-    """How far the middle of each of 28 x 28 pixels is from a stroke."""
-    (y, x), dx, dy = np.mgrid[:28, :28] + 0.5, x1 - x0, y1 - y0
-    along = (((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)).clip(0, 1)
-    return np.hypot(x - x0 - along * dx, y - y0 - along * dy)
-
-
-# The drawing that the pads start with: two strokes of a 7, as the pad draws them, in base64.
-_ink = (2.1 - np.minimum(_far(7, 7, 20, 7), _far(20, 7, 12, 22))).clip(0, 1)
-SEVEN = base64.b64encode((255 * _ink).round().astype(np.uint8).tobytes()).decode()
 
 
 def record(engine: Engine, recipe: str) -> dict:
@@ -136,10 +123,7 @@ def main() -> None:
         for name, (_, shown_with) in MISTAKES.items():
             if shown_with == recipe:
                 answers[json.dumps(["mistake", name])] = mistake(engine, name)
-        fresh = path.with_suffix(".writing")
-        content = {"weights": engine.fingerprint(recipe), "answers": answers}
-        fresh.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
-        os.replace(fresh, path)
+        write_json(path, {"weights": engine.fingerprint(recipe), "answers": answers})
         print(f"{path.relative_to(engine.root.parent)}: {path.stat().st_size // 1000} kB")
 
 

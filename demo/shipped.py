@@ -16,6 +16,7 @@ from demo import checks
 CODE = Path(__file__).resolve().parents[1]
 CHECKPOINTS, REWARDS = CODE / "checkpoints", CODE / "core" / "rewards.py"
 RECIPES = {"pixels-8x8": "8×8 pixels", "patches-28x28": "28×28 patches"}
+PIXELS, TOKENS = {"pixels-8x8": 8, "patches-28x28": 28}, {"pixels-8x8": 8, "patches-28x28": 7}  # a side
 STARTS = {"steer": "unlabelled", "refine": "labelled"}
 STARTING = ("random", *STARTS.values())
 TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its own name
@@ -77,8 +78,8 @@ class Shipped:
     def runs(self, recipe: str, task: str) -> list[str]:
         """Names of a task's runs that are here, in the order of the staircase."""
         names = {path.parent.name for path in (self.root / recipe / task).glob("*/config.json")}
-        found = [name for name in sorted(names) if self._is_here(recipe, f"{task}/{name}")]
-        return sorted(found, key=lambda name: list(COLOURS).index(name) if name in COLOURS else len(COLOURS))
+        found = [name for name in COLOURS if name in names] + sorted(names - set(COLOURS))
+        return [name for name in found if self._is_here(recipe, f"{task}/{name}")]
 
     def policies(self, recipe: str, own: list | tuple = ()) -> list[tuple[str, str]]:
         """(title, name) of a recipe's policies, a visitor's own among them: (recipe, name, title) each."""
@@ -94,14 +95,6 @@ class Shipped:
         title = f"{task.capitalize()}: " * bool(task) + TITLES.get(run, run)
         return {"title": title, "colour": COLOURS.get(run, GRAY)}
 
-    def size(self, recipe: str) -> int:
-        """Pixels a side."""
-        return 8 if recipe == "pixels-8x8" else 28
-
-    def grid(self, recipe: str) -> int:
-        """Tokens a side."""
-        return 8 if recipe == "pixels-8x8" else 7
-
     @cached_property
     def terms(self) -> dict[str, str]:
         """The reward terms of core.rewards, likeness to a drawing among them, by name: what each is."""
@@ -114,7 +107,7 @@ class Shipped:
 
     def metrics(self, recipe: str) -> dict:
         """What core.evaluate measured, read once."""
-        if recipe not in self._metrics:
+        if checks.one_of("recipe", recipe, RECIPES) not in self._metrics:
             self._metrics[recipe] = read(self.root / recipe / "metrics.json", dict)
         return self._metrics[recipe]
 
@@ -124,7 +117,7 @@ class Shipped:
 
     def recorded(self, recipe: str) -> dict[str, Any]:
         """Answers by question, see demo/record.py; {} where there are none of these weights."""
-        if recipe not in self._records:
+        if checks.one_of("recipe", recipe, RECIPES) not in self._records:
             found = read(self.root / recipe / "recorded.json", dict)
             fits = found.get("weights") == self.fingerprint(recipe)
             self._records[recipe] = found.get("answers", {}) if fits else {}

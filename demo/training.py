@@ -1,12 +1,12 @@
 """Training live, in the page: runs race from the same start, with the same number of samples.
 
 A race is a thread over core.rl's own generators, one a run, which take each step together. The page asks for
-news a few times a second and says how much it has, so an answer that is lost is given again: a hidden tab,
-a slow network or ten seconds without one lose nothing. One race at a time, others wait.
+news a few times a second, or every ten seconds while it is hidden, and says how much it has, so an answer
+that is lost is given again: a hidden tab, a slow network or ten seconds without one lose nothing. A page that
+is closed frees the processor at once. One race at a time, others wait.
 """
 
 import copy
-import math
 import os
 import secrets
 import shutil
@@ -33,9 +33,8 @@ from demo.checks import RequestError
 from demo.models import Models
 from demo.races import MOST_RACERS
 
-SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone, and nothing said so
-GRACE = 1.5  # seconds after a page said that it is closed
-ON_THE_WAY = 1.0  # of these, in which questions still arrive that it asked before
+SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone
+ON_THE_WAY = 1.0  # seconds in which a page that was closed may still be heard: what it asked before
 LONGEST = 180.0  # seconds of training; pauses do not count
 PATIENCE = 60.0  # seconds that a paused race may keep others waiting
 QUEUE = 8
@@ -66,7 +65,7 @@ class Race(threading.Thread):
         self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
         self.heard = self.since = time.monotonic()  # of the last question, and of the present state
-        self.left = -math.inf  # when its page said that it is closed
+        self.left: float | None = None  # when its page went: it waits until that asks again
         self.spent: Counter = Counter()  # seconds in each state, before the present one
         self.visitor = ("", "")  # who started it: an address, and the page there
         self.policies = [copy.deepcopy(models.policy(start_of(run, task))) for run in runs]
@@ -92,6 +91,14 @@ class Race(threading.Thread):
         """Whether it has been paused too long, while others stand in the line."""
         return self.state == "paused" and self.seconds("paused") > PATIENCE and len(self.trainer.line) > 1
 
+    def take_turn(self) -> None:
+        """Go on, if it waits, no other race runs, and none whose page is there stands before it."""
+        with self.trainer.lock:
+            line = [race for race in self.trainer.line if race.left is None]
+            busy = any(race.state == "running" for race in line)
+            if self.state == "waiting" and line[:1] == [self] and not busy:
+                self.enter("running")
+
     def check(self, *_) -> None:
         """Wait for the turn, and while paused; raise Stopped where the race has ended, or now has to."""
         while True:
@@ -101,8 +108,7 @@ class Race(threading.Thread):
                 self.enter("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
             elif self.keeps_waiting():
                 self.enter("stopped", f"Stopped: paused for {PATIENCE:.0f} seconds while others waited.")
-            elif self.state == "waiting" and self.trainer.line[0] is self:
-                self.enter("running")
+            self.take_turn()
             if self.state in ENDED:
                 raise Stopped
             if self.state == "running":
@@ -212,14 +218,23 @@ class Trainer:
             save(folder, policy, recipe.kind, shape, about)
             return shutil.make_archive(f"{self.folder.name}/policy-{key}", "zip", folder)
 
-    def follow(self, key: str, seen: int) -> dict:
-        """News of a race since its first ``seen`` steps, for ``components.race``."""
+    def leave(self, session: str) -> None:
+        """A page was closed, loaded anew or lost its connection: its race waits until it asks again."""
+        for race in self.line:
+            if race.visitor[1] == session:
+                race.left = time.monotonic()
+                if race.state == "running":
+                    race.enter("waiting")
+
+    def follow(self, key: str, seen: int, visitor: tuple[str, str] | None = None) -> dict:
+        """News of a race since its first ``seen`` steps, for ``components.race``; ``visitor``: who asks."""
         race = self.races.get(key)
         if race is None:
             says = "This training is gone: the server was restarted. Train starts a new one."
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
-        if time.monotonic() - race.left > ON_THE_WAY:
-            race.heard = time.monotonic()
+        now = time.monotonic()
+        if race.left is None or now - race.left > ON_THE_WAY:
+            race.heard, race.left, race.visitor = now, None, visitor or race.visitor
         line = self.line  # it is never changed, but replaced
         ended, steps = race not in line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]
@@ -231,7 +246,7 @@ class Trainer:
                 says = f"Trained live, on this machine. {says} The policy of “{title}” can be chosen in "
                 says += f"Generate, Compare and Complete, at {at}."
         elif race.state == "waiting" and not ended:
-            says = f"Waiting for its turn: number {line.index(race)} in the line. Stop leaves it."
+            says = f"Waiting for its turn: number {max(1, line.index(race))} in the line. Stop leaves it."
         elif race.state == "paused":
             says = f"Paused at step {steps}."
         over = ended and seen + len(points) == len(race.points)
@@ -241,16 +256,12 @@ class Trainer:
         return news if seen else {**news, **race.about}
 
     def control(self, key: str, action: str) -> None:
-        """Pause, resume or stop a race; or leave it, which ends it unless its page asks again soon. Another
-        action does nothing, and a race that is gone is left alone.
-        """
+        """Pause, resume or stop a race. Anything else does nothing; a race that is gone is left alone."""
         race = self.races.get(key)
         if race is not None and action == "stop":
             race.enter("stopped", "Stopped by you.")
-        elif race is not None and action == "leave":  # a page may only be loaded anew
-            race.left = time.monotonic()
-            race.heard = race.left - SILENCE + GRACE
         elif race is not None and (action, race.state) == ("pause", "running"):
             race.enter("paused")
         elif race is not None and (action, race.state) == ("resume", "paused"):
-            race.enter("running")
+            race.enter("waiting")
+            race.take_turn()

@@ -42,9 +42,6 @@ class FairQueue(Queue):
             event_message.output["error"] = event_message.output.get("error") or FAILED
         super().send_message(event, event_message)
 
-    def compute_analytics_summary(self, records):
-        """Nothing: a table of all events after each of them, for a page that is closed."""
-
 
 def turns(events: list[Event]) -> dict[Event, tuple[int, int]]:
     """The order in which events are served: a visitor's second one waits for everybody's first."""
@@ -57,7 +54,9 @@ def turns(events: list[Event]) -> dict[Event, tuple[int, int]]:
 
 
 def visitor(request, asked) -> tuple[str, str]:
-    """Who asks: an address, and the page or the client there. What names no session is one visitor's."""
+    """Who asks: an address, and the page or the client there. Calls of the API without a session are of one
+    client, but for /train: Gradio gives each a session.
+    """
     forwarded = request.headers.get("x-forwarded-for", "") if os.environ.get("SPACE_ID") else ""
     address = forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
     session = asked.session_hash

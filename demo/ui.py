@@ -3,25 +3,28 @@
 import html
 import json
 import os
-import re
 import threading
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else it tabulates all after each event
 
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from demo import checks
 from demo.api import endpoints
+from demo.checks import RequestError
 from demo.components import head, words
-from demo.engine import GROUPS, UPDATES, Engine
+from demo.engine import Engine
 from demo.guard import Guard
 from demo.page import Page, View
-from demo.shipped import RECIPES, STARTS
+from demo.shipped import RECIPES
 from demo.tabs import compare, complete, generate, mistakes, onestep, results, rewards, story, train
 from demo.turns import FairQueue
 
+TITLE = "GRPO, pixel by pixel"
 TABS = {  # a new tab is one file and one line here
     "story": ("Story", story.build),
     "onestep": ("One step", onestep.build),
@@ -48,13 +51,20 @@ THEME = gr.themes.Default(
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page over an engine."""
-    with gr.Blocks(title="GRPO, pixel by pixel", fill_width=True, delete_cache=(3600, 3600)) as page:
-        if not engine.recipes:
-            gr.Markdown(
-                "# GRPO, pixel by pixel\nNo checkpoints are here. `python -m core.train all` trains them."
-            )
-            return page
-        words("GRPO, pixel by pixel", "brand", "brand")
+    if engine.recipes:
+        page = assemble(engine).blocks
+    else:
+        with gr.Blocks(title=TITLE) as page:
+            gr.Markdown(f"# {TITLE}\nNo checkpoints are here. `python -m core.train all` trains them.")
+    page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
+    page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
+    return page
+
+
+def assemble(engine: Engine) -> Page:
+    """The header, the tabs, and what holds for all of them."""
+    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 3600)) as blocks:
+        words(TITLE, "brand", "brand")
         with gr.Row(elem_id="tools"):
             words("", "chip", "chip")  # filled in by page.js while this page trains
             choices = [(RECIPES[name], name) for name in engine.recipes]
@@ -65,40 +75,42 @@ def build(engine: Engine) -> gr.Blocks:
         present.click(None, None, None, js="() => grpo.present(!grpo.root.classList.contains('presenter'))")
         notice = words("", "notice", "notice")
         digit = gr.Radio(list(range(10)), value=7, label="Digit asked for", elem_id="digit")
-        shared = Page(page, engine, recipe, digit, notice, gr.State([]))
-        linked = [("", "recipe", recipe), ("", "digit", digit)]  # what a link sets: tab, name, control
+        page = Page(blocks, engine, recipe, digit, notice, gr.State([]))
+        page.link("recipe", recipe)
+        page.link("digit", digit)
         views, tabs = {}, {}
         with gr.Tabs(selected="story", elem_id="tabs") as all_tabs:
-            for name, (title, build_tab) in TABS.items():
-                shared.linked = {}
-                with gr.Tab(title, id=name, elem_id=name) as tabs[name]:
-                    views[name] = build_tab(shared)
-                linked += [(name, *one) for one in shared.linked.items()]
-        wire(shared, views, tabs, all_tabs, linked)
+            for page.tab, (title, build_tab) in TABS.items():
+                with gr.Tab(title, id=page.tab, elem_id=page.tab) as tabs[page.tab]:
+                    views[page.tab] = build_tab(page)
+        wire(page, views, tabs, all_tabs)
         opened = f"() => ({{ __type__: 'update', selected: grpo.opened({list(TABS)}) }})"
         by_key = gr.Button(visible="hidden", elem_id="open-tab")
         by_key.click(None, None, all_tabs, js=opened, api_visibility="private", trigger_mode="multiple")
         # The address follows what is chosen, after what says which tab is open: see ``link`` in page.js.
-        usual = json.dumps([[tab, name, control.value] for tab, name, control in linked])
-        controls = [control for _, _, control in linked]
+        usual = json.dumps([[tab, name, control.value] for tab, name, control in page.linked])
+        controls = [control for _, _, control in page.linked]
         moved = [*(tab.select for tab in tabs.values()), *(control.change for control in controls)]
         gr.on(moved, None, controls, None, js=f"(...values) => grpo.link({usual}, values)")
         endpoints(engine)
-    page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
-    page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
+
+        def left(request: gr.Request):
+            engine.leave(request.session_hash)
+
+        blocks.unload(left)
     return page
 
 
-def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: gr.Tabs, linked: list):
+def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: gr.Tabs):
     """What holds for all tabs: opened by hand or by a link, another recipe, another digit.
 
     The tab that is open answers; the others do when they are opened.
     """
     for name, view in views.items():
         js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
-        shared.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
+        page.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
         if view.again:
-            shared.on(list(view.again), view.show, view.inputs, view.outputs)
+            page.on(list(view.again), view.show, view.inputs, view.outputs)
     inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
     outputs = list(dict.fromkeys(output for view in views.values() for output in view.outputs))
 
@@ -111,71 +123,58 @@ def wire(shared: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs
 
     opened = gr.Textbox("story", visible=False)
     here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
-    shared.on(shared.digit.input, refresh, [opened, *inputs], outputs, js=here)
+    page.on(page.digit.input, refresh, [opened, *inputs], outputs, js=here)
     fitted = gr.on(
-        [shared.recipe.input, shared.own.change],
-        shared.fit,
-        [shared.recipe, shared.own, *shared.policies],
-        shared.policies,
+        [page.recipe.input, page.own.change],
+        page.fit,
+        [page.recipe, page.own, *page.policies],
+        page.policies,
         api_visibility="private",
         show_progress="hidden",
-        show_progress_on=shared.notice,
+        show_progress_on=page.notice,
     )
-    shared.on(fitted.then, refresh, [opened, *inputs], outputs, js=here)
+    page.on(fitted.then, refresh, [opened, *inputs], outputs, js=here)
 
-    others = [control for _, _, control in linked if control not in shared.policies]
-    steps = next(block for block in shared.blocks.blocks.values() if isinstance(block, gr.Walkthrough))
+    others = [control for _, _, control in page.linked if control not in page.policies]
 
     def open_link(request: gr.Request):
-        asked, refused = read_link(shared.engine, dict(request.query_params))
+        asked, refused = read_link(page, dict(request.query_params))
         if refused:
             gr.Warning(html.escape(" ".join(refused)), duration=None, title="Not all of the link was right")
         tab = asked.get("tab", "story")
-        given = {control: asked[name] for of, name, control in linked if of in ("", tab) and name in asked}
-        chosen = [given.get(control, control.value) for control in (shared.recipe, *shared.policies)]
+        given = {
+            control: asked[name] for of, name, control in page.linked if of in ("", tab) and name in asked
+        }
+        chosen = [given.get(control, control.value) for control in (page.recipe, *page.policies)]
         return [
             gr.Tabs(selected=tab),
             gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip(),
             *(given.get(control, gr.skip()) for control in others),
-            *shared.fit(chosen[0], [], *chosen[1:]),
+            *page.fit(chosen[0], [], *chosen[1:]),
         ]
 
-    shown = [all_tabs, steps, *others, *shared.policies]
-    opening = shared.on(shared.blocks.load, open_link, [], shown)
-    first = shared.on(opening.then, refresh, [opened, *inputs], outputs, js=here)
+    shown = [all_tabs, page.steps, *others, *page.policies]
+    opening = page.on(page.blocks.load, open_link, [], shown)
+    first = page.on(opening.then, refresh, [opened, *inputs], outputs, js=here)
     first.then(None, None, None, js="() => grpo.begin()")
 
 
-def read_link(engine: Engine, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+def read_link(page: Page, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     """What a link asks for, in proper types; and a sentence for each part that is not right, and left out."""
-    recipe = query.get("recipe", engine.recipes[0])
-    choices = {
-        "tab": list(TABS),
-        "recipe": engine.recipes,
-        "task": [*STARTS, *["mistakes"] * (query.get("tab") == "results")],
-        "policy": [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else [],
-        "other": [name for _, name in engine.policies(recipe)] if recipe in engine.recipes else [],
-        "mistake": [name for _, name in engine.mistakes()],
-        "group": [str(size) for size in GROUPS],
-    }
-    whole = {"digit": (0, 9), "seed": (0, 2**31 - 1), "step": (1, 6), "updates": (0, UPDATES), "rows": (0, 8)}
-    ranges = {**whole, "temperature": (0.25, 2), **dict.fromkeys(engine.terms, (0, 1))}
+    # Controls by name: where several tabs have one, that of the tab that is asked for.
+    ordered = sorted(page.linked, key=lambda one: one[0] == query.get("tab", "story"))
+    controls = {name: control for _, name, control in ordered}
     values, refused = {}, []
     for name, text in query.items():
-        if name in choices:
-            allowed, fits = ", ".join(choices[name]), text in choices[name]
-        elif name in ranges:
-            (low, high), form = ranges[name], r"\d{1,10}" if name in whole else r"\d{1,10}(\.\d{1,6})?"
-            allowed = f"{low} to {high}"
-            fits = re.fullmatch(form, text, re.ASCII) and low <= float(text) <= high
-        else:
-            continue
-        if not fits:
-            refused.append(f"The link's {name} is “{text[:40]}”; allowed: {allowed}.")
-        elif name in whole or name == "group":
-            values[name] = int(text)
-        else:
-            values[name] = float(text) if name in ranges else text
+        try:
+            if name == "tab":
+                values[name] = checks.one_of(name, text, TABS)
+            elif name == "step":
+                values[name] = checks.whole(name, checks.typed(text), 1, 6)
+            elif name in controls:
+                values[name] = page.from_text(controls[name], name, text, query.get("recipe", ""))
+        except RequestError as error:
+            refused.append(f"The link's {error}")
     return values, refused
 
 

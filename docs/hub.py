@@ -33,7 +33,7 @@ from docs.results import metrics_files, staircase
 Files = dict[str, Path | bytes]  # by path in the repository: a file, or its content
 PROJECT = checkpoints.ROOT.parent
 FILES = (*CHECKPOINT, "curve.json", "metrics.json")
-SOURCES = (".py", ".js", ".css", ".svg")
+SOURCES = (".py", ".js", ".css", ".svg", ".png", ".md")
 FRONT = {  # what "OWNER/NAME" alone stands for: a policy, and what pays and judges it
     "": f"{PIXELS.name}/steer/grpo",
     "classifier/": f"{PIXELS.name}/classifier",

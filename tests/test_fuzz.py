@@ -17,10 +17,11 @@ from toys import make_policy
 
 from core import CheckpointError, hub, load_policy, train
 from core.checkpoints import BUILDERS, load, locate, save
-from demo import checks, ui
+from demo import checks
 from demo.checks import RequestError
 from demo.engine import Engine
 from demo.settings import settings as race_settings
+from demo.ui import assemble, read_link
 
 
 def fuzz(examples: int):
@@ -123,6 +124,7 @@ def test_names_of_checkpoints(policy, name):
 # The page.
 
 engine = Engine()
+page = assemble(engine)
 INK = [[0.5] * 28] * 28
 CALLS = {  # questions that can be answered: arguments by position
     "generate": ["steer/grpo", 7, 1.0, 0, 24, "pixels-8x8"],
@@ -193,7 +195,7 @@ LINKED = "tab recipe task policy digit seed step rows temperature".split()
 @given(query=st.dictionaries(st.sampled_from([*LINKED, "x"]), words | st.integers().map(str)))
 def test_links(query):
     query = {name: text.replace("\ud800", "?") for name, text in query.items()}  # as a URL is decoded
-    found, refused = ui.read_link(engine, query)
+    found, refused = read_link(page, query)
     for said in refused:
         sentence(said)
     assert len(found) + len(refused) == len(set(query) & set(LINKED))

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("playwright")
 
 from demo.engine import Engine
-from demo.ui import read_link
+from demo.ui import assemble, read_link
 from docs.script import ACTION, PATH, read_script, subtitles
 from docs.video import RATE, at_rate
 
@@ -18,10 +18,10 @@ SCENES = read_script(TEXT)
 
 
 def test_every_link_of_the_script_is_right():
-    engine = Engine()
+    page = assemble(Engine())
     for scene in SCENES:
         query = dict(parse_qsl(scene.link, strict_parsing=bool(scene.link)))
-        values, refused = read_link(engine, query)
+        values, refused = read_link(page, query)
         assert refused == [] and set(values) == set(query) - {"guess"}, scene.title
         assert not scene.link or f"/?{scene.link}&presenter=1)" in TEXT, "the link to click is another one"
 

@@ -6,14 +6,17 @@ comes out. Its script stands beside this file under the component's own name. A 
 write a .pyi file beside the module; a factory does not.
 """
 
+import base64
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 HERE = Path(__file__).parent
+SEVEN = base64.b64encode(Image.open(HERE / "seven.png").tobytes()).decode()  # what the pads start with
 SCRIPTS = ("page", "player", "bars", "grid", "chart", "race", "pad")
 
 
@@ -65,13 +68,13 @@ def race(name: str) -> gr.HTML:
     return _component("race", name)
 
 
-def drawing_pad(name: str, value: str, keep: float = 1.0) -> gr.HTML:
+def drawing_pad(name: str, keep: float = 1.0) -> gr.HTML:
     """A pad to draw on. Value: 28 x 28 bytes in base64, ink 255. Event: ``change``, after a stroke.
 
     Args:
         keep: the share, from the top, that counts; a line is drawn under it.
     """
-    return _component("pad", name, value, keep=keep)
+    return _component("pad", name, SEVEN, keep=keep)
 
 
 def words(text: str = "", style: str = "", name: str | None = None) -> gr.HTML:

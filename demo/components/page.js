@@ -141,30 +141,21 @@ window.grpo = (() => {
   }
   addEventListener("keydown", key, true);
 
-  // The live runs that this page follows, by the component that shows them. A page that is closed says so,
-  // and they end. One that is loaded anew takes them up where they were: so does Gradio with a page that lost
-  // its connection.
+  // The live runs that this page follows, by the component that shows them. A page that is loaded anew takes
+  // them up where they were: so does Gradio with a page that lost its connection.
   const runs = {};
-  const run = (name) => (runs[name] ??= { key: sessionStorage.getItem(name) || "", seen: 0, over: true,
-    heard: 0 });
+  const run = (name) => (runs[name] ??= { key: sessionStorage.getItem(name) || "", seen: 0, over: true });
   function news(name, key, seen, over) {
-    Object.assign(run(name), { key, seen, over, heard: performance.now() });
+    Object.assign(run(name), { key, seen, over });
     sessionStorage.setItem(name, over ? "" : key);
     const going = Object.values(runs).some((one) => !one.over);
     document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
-  let reloading = false;
-  window.navigation?.addEventListener("navigate", (event) => {
-    reloading = event.navigationType === "reload";
-  });
-  addEventListener("pagehide", () => {
-    for (const { key, over, heard } of Object.values(runs)) {
-      const lost = performance.now() - heard > 3000; // where a browser cannot tell a reload
-      if (over || (window.navigation ? reloading : lost)) continue;
-      const body = new Blob([JSON.stringify({ data: [key] })], { type: "application/json" });
-      navigator.sendBeacon(new URL("gradio_api/call/leave", document.baseURI.split("?")[0]), body);
-    }
-  });
+  // Gradio's timer rests while the page is hidden, and a run of which nothing is asked ends.
+  setInterval(() => {
+    for (const [name, { over }] of Object.entries(runs))
+      if (document.hidden && !over) press(name.replace("-race", "-news"));
+  }, 10_000);
 
   return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, count, present,
     run, news };

@@ -32,15 +32,7 @@ def build(page: Page) -> View:
         "100 samples each. The digit that it opens with was chosen to show a difference. Cross: the judge "
         "reads another digit. Dot: a near-twin."
     )
-    page.why(
-        r"All four are asked for the same digit with the same random numbers. REINFORCE and GRPO started "
-        r"from the same weights and saw the same number of samples. **Success** is the share that the "
-        r"judge, a network that no policy was trained against, reads as the digit asked for, with its 95 "
-        r"% interval. **KL** is the distance that a policy moved from its start, in nats: "
-        r"$\mathrm{KL}(\pi \,\|\, \pi_{\text{start}}) = \mathbb{E}_{x \sim \pi}\,[\log \pi(x) - \log "
-        r"\pi_{\text{start}}(x)]$. The small pictures are the mean of the hundred and, in orange, the "
-        r"squares at which the policy changed."
-    )
+    page.why()
 
     def show(recipe, digit, task, other, seed):
         found = engine.compare(task, digit, seed, recipe, other)

@@ -5,7 +5,7 @@ import gradio as gr
 from demo.checks import within
 from demo.components import drawing_pad, player, sample_grid, words
 from demo.page import Page, View
-from demo.record import SEVEN
+from demo.shipped import TOKENS
 
 COUNT = 12
 
@@ -14,7 +14,7 @@ def build(page: Page) -> View:
     engine = page.engine
     with gr.Row(elem_classes="slide"):
         with gr.Column(elem_classes="stage two"):
-            pad = drawing_pad("complete-pad", SEVEN, keep=0.5)
+            pad = drawing_pad("complete-pad", keep=0.5)
             drawing = player("complete-player")
         with gr.Column(elem_classes="narrative"):
             summary = words(style="claim", name="complete-summary")
@@ -28,14 +28,10 @@ def build(page: Page) -> View:
         "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
         "rest."
     )
-    page.why(
-        "An autoregressive policy knows $p(x_t \\mid x_{<t}, y)$ whoever drew the tokens before: so it "
-        "can go on from yours. Ask for another digit than the one you began, and see where the label "
-        "wins."
-    )
+    page.why()
 
     def show(recipe, digit, policy, picture, rows, seed):
-        most = engine.grid(recipe)
+        most = TOKENS[recipe]
         given = within(rows, 0, most)
         found = engine.complete(picture, policy, digit, given, 1.0, seed, COUNT, recipe)
         right = found["reads"].count(digit)
@@ -49,5 +45,5 @@ def build(page: Page) -> View:
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
     gr.on([rows.input, samples.change], None, [rows, page.recipe], None, js=keep)
     page.next_seed(draw, seed, show, inputs, outputs)
-    page.linked |= {"rows": rows}
+    page.link("rows", rows)
     return View(show, inputs, outputs, [policy.input, rows.input, pad.change])

@@ -32,14 +32,7 @@ def build(page: Page) -> View:
         "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "
         "cross: a third network, the judge, reads another digit."
     )
-    page.why(
-        r"The policy is a network that draws one token (a gray square, or at 28x28 a patch) at a time, "
-        r"each given the label $y$ and all tokens before it, so that the probability of a whole picture "
-        r"is $$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_1, \dots, x_{t-1}, y).$$At "
-        r"temperature $\tau$ it draws from $\mathrm{softmax}(\mathrm{logits} / \tau)$: below 1 it is "
-        r"bolder, above 1 more random. Choose a picture to see how it was drawn; point at a square for "
-        r"its numbers."
-    )
+    page.why()
 
     def show(recipe, digit, policy, temperature, seed):
         found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)
@@ -56,5 +49,5 @@ def build(page: Page) -> View:
     outputs = [samples, drawing, summary]
     page.next_seed(draw, seed, show, inputs, outputs)
     page.on(samples.select, choose, inputs, [drawing])
-    page.linked |= {"temperature": temperature}
+    page.link("temperature", temperature)
     return View(show, inputs, outputs, [policy.input, temperature.input, seed.submit, seed.blur])

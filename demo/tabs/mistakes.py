@@ -24,13 +24,7 @@ def build(page: Page) -> View:
         "reads another digit."
     )
 
-    page.why(
-        "**Success** is how often the judge, which is never paid, reads the digit that was asked for. The "
-        "**KL**, in nats, says how far a policy has moved: in the sentence above from the pretrained start, "
-        "beside the samples from where this one began. **Coverage** is the share of real digits that have a "
-        "sample close to them. **Near-twins** differ from another sample in hardly any ink. The sentence is "
-        "measured on trainings of several seeds, the pictures are of one."
-    )
+    page.why()
 
     def show(name):
         found = engine.mistake(name)
@@ -39,5 +33,5 @@ def build(page: Page) -> View:
 
     live.follow(page, "mistakes", shown, pressed, engine.train_mistake, [which], held=[which])
     inputs, outputs = [which], [finding, about, shown]
-    page.linked |= {"mistake": which}
+    page.link("mistake", which)
     return View(show, inputs, outputs, [which.input])

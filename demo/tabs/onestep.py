@@ -9,6 +9,7 @@ from demo.components import sample_grid, table, words
 from demo.engine import GROUPS, UPDATES
 from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
 from demo.sentences import a_digit
+from demo.shipped import TOKENS
 from demo.tabs.rewards import advantage_colours
 
 WEIGHTS = {  # what becomes of the rewards: in words, and whose line computes it
@@ -42,80 +43,64 @@ def build(page: Page) -> View:
         "Blue: better than the group, or likelier since the update. Orange: the opposite. Click a sample, a "
         "token, or a line of code."
     )
-    page.why(
-        r"An update raises $\sum_t \min(\rho_t A_t,\ \mathrm{clip}(\rho_t, 1 \pm 0.2)\, A_t) - \beta\, "
-        r"\mathrm{KL}_t$, averaged over the group. The ratio $\rho_t$ is a token's probability now to "
-        r"that with which it was drawn: 1 before the update. The advantage $A_t$ is the sample's, less "
-        r"$\beta$ times the KL that the token leads to. **Update** takes one step of `core.rl` (two "
-        r"passes over the same samples, Adam, a learning rate that warms up for five steps), and shows "
-        r"what it did to the group that it learned from. All randomness comes from one seed: the same "
-        r"presses give the same pictures. Those of the view that opens first are recorded, the "
-        r"others run live."
-    )
-    updates = gr.Number(0, visible=False, precision=0)
+    page.why()
+    updates = gr.Number(0, visible=False, precision=0, minimum=0, maximum=UPDATES)
     fresh = gr.Checkbox(True, visible=False)
-    # What is chosen, and which group it was chosen in: in another one, the server chooses.
-    shown, sample, token = (gr.Textbox("", visible=False) for _ in range(3))
+    chosen = gr.State({})  # the group that is shown, and of it the sample and the token to look at
 
-    def look(recipe, digit, group, updates, fresh, shown, sample, token):
-        """The group asked for, the sample and the token to look at, and the group's name."""
-        asked = f"{recipe} {digit} {group}"
-        if shown and shown.rpartition(" ")[0] != asked:
-            updates, fresh = 0, True
-        updates = int(updates or 0)
-        fresh = bool(fresh) or updates == 0
-        name = f"{asked} {updates if fresh else updates - 1}"
-        sample = int(sample) if name == shown and sample else None
-        found = engine.one_step(digit, group, updates, fresh, sample, recipe)
-        if name != shown or not token:
-            # The token that changed most; before the update, the one that was least likely.
+    def look(recipe, digit, group, updates, fresh, chosen):
+        """The group asked for, and what is chosen in it. In another group than before, the server chooses."""
+        asked = [recipe, digit, group]
+        if chosen and chosen["group"][:3] != asked:
+            updates, fresh = 0, True  # begins anew
+        fresh = fresh or not updates
+        name = [*asked, updates if fresh else updates - 1]
+        kept = chosen if chosen and chosen["group"] == name else {}
+        found = engine.one_step(digit, group, updates, fresh, kept.get("sample"), recipe)
+        token = kept.get("token")
+        if token is None:  # the one that changed most; before the update, the one that was least likely
             before = found["tokens"]["before"]
             score = [-value for value in before] if fresh else [abs(value) for value in _changed(found)]
-            token = max(range(len(score)), key=lambda t: score[t])
-        return found, int(token), name
+            token = score.index(max(score))
+        return found, {"group": name, "sample": found["sample"], "token": token}
 
-    def details(recipe, found, token):
+    def details(found, chosen):
         """The chosen sample's tokens, the numbers of one, and the formula that they stand in."""
-        return [
-            _tokens(found, engine.grid(recipe), token),
-            _numbers(found, token, lines),
-            _formula(found, token),
-            str(found["sample"]),
-            str(token),
-        ]
+        side, token = TOKENS[chosen["group"][0]], chosen["token"]
+        return [_tokens(found, side, token), _numbers(found, token, lines), _formula(found, token), chosen]
 
-    def show(recipe, digit, group, updates, fresh, shown, sample, token, guessed):
-        found, token, name = look(recipe, digit, group, updates, fresh, shown, sample, token)
-        anew = found["updates"] != updates or found["fresh"] != fresh
+    def show(recipe, digit, group, updates, fresh, chosen, guessed):
+        found, now = look(recipe, digit, group, updates, fresh, chosen)
+        guessed = guessed if chosen and chosen["group"] == now["group"] else None
         letters = lettered(found["weights"]["grpo"])
+        anew = found["updates"] != updates or found["fresh"] != fresh
         return [
             _samples(found, letters),
             _weights(found, lines),
             _says(found, digit),
-            *_question(found, letters, guessed if name == shown else None, engine.spread(digit, recipe)),
-            *details(recipe, found, token),
+            *_question(found, letters, guessed, engine.spread(digit, recipe)),
+            *details(found, now),
             # Not said again where it is known: a press in the meantime would be taken back.
             *((found["updates"], found["fresh"]) if anew else (gr.skip(), gr.skip())),
-            name,
         ]
 
     def choose(event: gr.EventData, *values):
-        found, token, _ = look(*values[:-1], str(event.index), "")
-        return details(values[0], found, token)
+        *where, chosen = values
+        return details(*look(*where, {**chosen, "sample": event.index, "token": None}))
 
     def point(event: gr.EventData, *values):
-        found, _, _ = look(*values, "")
-        return details(values[0], found, event.index)
+        *where, chosen = values
+        return details(*look(*where, {**chosen, "token": event.index}))
 
-    def guessed(recipe, digit, group, updates, fresh, shown, guessed):
-        found, _, _ = look(recipe, digit, group, updates, fresh, shown, "", "")
+    def guessed(recipe, digit, group, updates, fresh, chosen, guessed):
+        found, _ = look(recipe, digit, group, updates, fresh, chosen)
         spread = engine.spread(digit, recipe)
         return _question(found, lettered(found["weights"]["grpo"]), guessed, spread)[2:]
 
-    where = [page.recipe, page.digit, group, updates, fresh, shown]
-    detail = [tokens, numbers, sums, sample, token]
-    inputs = [*where, sample, token, choice]
-    outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh, shown]
+    where = [page.recipe, page.digit, group, updates, fresh, chosen]
+    detail = [tokens, numbers, sums, chosen]
+    inputs = [*where, choice]
+    outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh]
     # The browser counts, so that no press is lost: the server takes all that it has not yet taken.
     for button, js in (
         (update, f"(updates, fresh) => [grpo.count(updates, {UPDATES}), false]"),
@@ -126,10 +111,11 @@ def build(page: Page) -> View:
             None, [updates, fresh], [updates, fresh], js=js, api_visibility="private", trigger_mode="multiple"
         )
         page.on(pressed.then, show, inputs, outputs)
-    page.on(samples.select, choose, [*where, sample], detail)
-    page.on(tokens.select, point, [*where, sample], detail)
+    page.on(samples.select, choose, where, detail)
+    page.on(tokens.select, point, where, detail)
     page.on(choice.input, guessed, [*where, choice], [answer])
-    page.linked |= {"group": group, "updates": updates}
+    page.link("group", group)
+    page.link("updates", updates)
     return View(show, inputs, outputs, [group.input])
 
 

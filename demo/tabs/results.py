@@ -70,7 +70,7 @@ def build(page: Page) -> View:
         return [headline(rows), render(rows), chart(series, "Dashed: best-of-N", most)]
 
     inputs, outputs = [page.recipe, task], [says, figures, frontier]
-    page.linked["task"] = task
+    page.link("task", task)
     return View(show, inputs, outputs, [task.input])
 
 
@@ -149,7 +149,7 @@ def mistakes(measured: dict) -> list:
         for figure, form in FIGURES.items():
             wrong, right = (with_interval(**found[run][figure], form=form) for run in ("mistake", "right"))
             pairs.append(f"<b>{wrong}</b><br>{right}")
-        lines.append((MISTAKES[name][0], *pairs, "yes" if name in harmful else "none"))
+        lines.append((MISTAKES.get(name, (name,))[0], *pairs, "yes" if name in harmful else "none"))
         ends = [[found[run]["kl"]["mean"], found[run]["success"]["mean"]] for run in ("right", "mistake")]
         series.append({"colour": "#D55E00" if name in harmful else GRAY, "points": ends})
     most = max(point[0] for line in series for point in line["points"])
@@ -160,8 +160,9 @@ def mistakes(measured: dict) -> list:
 
 def with_interval(mean: float, interval: float | None, form: str) -> str:
     """A figure and its interval over seeds; a share in percent: 98.9 ± 0.2 %, or 99.97 ± 0.02 %."""
-    if interval and not any(digit in "123456789" for digit in form.format(interval)):
-        form = form.replace("1", "2")
+    while interval and not any(digit in "123456789" for digit in form.format(interval)):
+        places = int(form[3])
+        form = form.replace(f".{places}", f".{places + 1}")
     said = [form.format(value) for value in (mean, interval) if value is not None]
     percent = " %" * said[0].endswith("%")
     return " ± ".join(part.rstrip("%") for part in said) + percent

@@ -4,7 +4,6 @@ import gradio as gr
 
 from demo.components import beliefs, drawing_pad, sample_grid, table, words
 from demo.page import Page, View, notes
-from demo.record import SEVEN
 from demo.sentences import a_digit
 
 CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
@@ -29,7 +28,7 @@ def build(page: Page) -> View:
     engine = page.engine
     with gr.Row(elem_classes="slide"):
         with gr.Column(elem_classes="stage three"):
-            pad = drawing_pad("rewards-pad", SEVEN)
+            pad = drawing_pad("rewards-pad")
             graded = words(style="graded", name="rewards-graded")
             sure = beliefs("rewards-beliefs")
         with gr.Column(elem_classes="narrative"):
@@ -46,14 +45,7 @@ def build(page: Page) -> View:
         "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it shows "
         "where the classifier is fooled."
     )
-    page.why(
-        r"REINFORCE weighs each sample's log-probability with its reward $r_i$. GRPO weighs it with its "
-        r"advantage over the group, $A_i = r_i - \frac{1}{G}\sum_j r_j$; the paper also divides by the "
-        r"group's standard deviation. Blue samples are made likelier, orange ones less likely. **Climbed "
-        r"from noise**: sixteen noise pictures follow the classifier's gradient; the one that the judge "
-        r"believes least is shown. It is what a policy finds when nothing ties it to real digits; the KL "
-        r"to its start is what does."
-    )
+    page.why()
 
     def show(recipe, digit, picture, what, centre, task, seed):
         if what == "mine":

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from demo.components import distribution, live_chart, player, sample_grid, words
-from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
+from demo.page import TEXTS, Page, View, formula, gained, guess, lettered, notes, signed
 from demo.sentences import a_digit
 from demo.tabs.rewards import advantage_colours
 
@@ -17,32 +17,12 @@ CLAIMS = (
     "One update makes the better ones likelier, and the others less likely.",
     "After many thousand grades, it draws what it is asked for.",
 )
-FORMULAS = (
-    r"The network is the **policy** $\pi_\theta$. What it draws next depends on what is there already: "
-    r"$$\pi_\theta(x \mid y) = \prod_{t=1}^{T} \pi_\theta(x_t \mid x_{<t}, y)$$",
-    "It has seen handwriting, and no labels. So the label $y$ says nothing to it yet, and about one in ten "
-    "is right by chance. "
-    r"$$x \sim \pi_\theta(\cdot \mid y)$$",
-    r"The reward is how sure the **classifier** is of the digit that was asked for. A third network, the "
-    r"**judge**, only watches: "
-    r"$$r(x, y) = p_{\text{classifier}}(y \mid x)$$",
-    r"The **advantage** is a sample's reward less the mean of its group. Nothing else is needed to know what "
-    r"is good, "
-    r"and no network has to predict it: that is GRPO. $$A_i = r_i - \frac{1}{G} \sum_{j=1}^{G} r_j$$",
-    r"The update follows the advantage, but not too far from what was sampled (the clipped ratio $\rho$), "
-    r"and every nat of distance from the start is paid for (**KL**): $$\min\big(\rho_i A_i, "
-    r"\mathrm{clip}(\rho_i, 1 \pm 0.2)\, A_i\big) "
-    r"- \beta\, \mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}})$$",
-    "This is AR-GRPO (arXiv 2508.06924) in miniature: the paper does the same with a network of hundreds of "
-    "millions of "
-    "parameters and photographs. *Train live* runs it before your eyes.",
-)
 
 
 def build(page: Page) -> View:
     engine = page.engine
     parts, says, chosen, guesses = [], [], [], []
-    with gr.Walkthrough(selected=1, elem_id="story-steps") as steps:
+    with gr.Walkthrough(selected=1, elem_id="story-steps") as page.steps:
         for i, title in enumerate(STEPS):
             with gr.Step(title, id=i + 1) as step, gr.Row(elem_classes="slide"):
                 chosen.append(step)
@@ -56,7 +36,7 @@ def build(page: Page) -> View:
                 with gr.Column(elem_classes="narrative"):
                     words(CLAIMS[i], "claim")
                     says.append(words(style="fact"))
-                    formula(FORMULAS[i])
+                    formula(TEXTS[f"story {i + 1}"])
                     if i in (3, 4):
                         guesses.append(guess(f"story-guess-{i + 1}"))
                     if i == 0:
@@ -132,7 +112,7 @@ def build(page: Page) -> View:
     # In the browser alone: answers to keys pressed in quick succession could overtake each other.
     for button, by in ((back, -1), (next_, 1)):
         turn = f"() => ({{ __type__: 'update', selected: grpo.turn({by}, {len(STEPS)}) }})"
-        button.click(None, None, steps, js=turn, api_visibility="private", trigger_mode="multiple")
+        button.click(None, None, page.steps, js=turn, api_visibility="private", trigger_mode="multiple")
     for i, step in enumerate(chosen):
         step.select(None, None, None, js=f"() => grpo.turn(0, {len(STEPS)}, {i + 1})")
     asked = [part for one in guesses for part in one]

@@ -6,7 +6,6 @@ from demo import checks, live
 from demo.components import drawing_pad, race
 from demo.page import Page, View
 from demo.races import EXAMPLE, MOST_RACERS
-from demo.record import SEVEN
 
 
 def build(page: Page) -> View:
@@ -45,20 +44,13 @@ def build(page: Page) -> View:
             example = gr.Button("Show a recorded one: symmetric digits", elem_id="train-example")
         with gr.Column(scale=1, min_width=220):
             gr.Markdown("What likeness compares with:")
-            pad = drawing_pad("train-pad", SEVEN)
+            pad = drawing_pad("train-pad")
     with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
         # Text, because Gradio makes a zero of an empty number.
         labels = ("Steps", "Samples of a digit", "Price of the KL (beta)", "Learning rate")
         more = [gr.Textbox(label=label, placeholder="as usual", min_width=120) for label in labels]
         seed = gr.Number(0, label="Seed", precision=0)
-    page.why(
-        r"Both maximise the expected reward by the policy gradient $\nabla_\theta J = \mathbb{E}_{x \sim "
-        r"\pi_\theta}\,[A(x)\, \nabla_\theta \log \pi_\theta(x)]$. REINFORCE takes the reward itself for "
-        r"$A$. GRPO takes the reward less the mean of its group, uses the same samples for two updates "
-        r"under a clipped ratio, and pays $\beta$ for every nat that it moves from its start: $$J = "
-        r"\mathbb{E}\Big[\min\big(\rho A,\ \mathrm{clip}(\rho, 1 \pm 0.2)\, A\big)\Big] - \beta\, "
-        r"\mathrm{KL}(\pi_\theta \,\|\, \pi_{\text{start}}).$$"
-    )
+    page.why()
 
     usual = [slider.value for slider in mix]
 
@@ -71,10 +63,10 @@ def build(page: Page) -> View:
 
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
+        offered = gr.Button(visible=engine.has_example(recipe))  # refuses another recipe
         here = engine.runs(recipe, task)
         known = [name for name in names if name in here] or here[-1:]
         who = gr.Dropdown(choices=choices(recipe, task), value=known)
-        offered = gr.Button(visible=engine.has_example(recipe))
         return [*recorded(recipe, task, known, *weights), who, offered]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
@@ -89,7 +81,8 @@ def build(page: Page) -> View:
     shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
     to_top = "(...values) => { scrollTo({ top: 0 }); return values; }"
     page.on(shows.then, show, inputs, [shown, names, example], js=to_top)
-    page.linked |= dict(zip(engine.terms, mix, strict=True))
+    for name, slider in zip(engine.terms, mix, strict=True):
+        page.link(name, slider)
     return View(show, inputs, [shown, names, example], [task.input])
 
 

@@ -94,5 +94,5 @@ def test_another_site_can_neither_start_anything_nor_read_it(browser, visit, add
     other.evaluate(sent, [url, body, "no-cors"])
     assert other.evaluate(sent, [url, body, "cors"]) == "blocked"
     assert all(status in (0, 403) for status in statuses)
-    assert page.evaluate(sent, ["gradio_api/call/leave", body, "same-origin"]) != 403
+    assert page.evaluate(sent, ["gradio_api/call/group", body, "same-origin"]) != 403
     other.close()
