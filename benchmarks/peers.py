@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from core.lstm import LSTMPolicy, stacked
+from core.lstm import LSTMPolicy
 from core.policies import LABELS, Policy
 from core.transformer import EPS, TransformerPolicy
 
@@ -131,7 +131,8 @@ class Guide(nn.Module):
 def matrices(policy: Policy) -> Iterator[torch.Tensor]:
     """What a policy multiplies its features by to draw one token: no sampler of it can do without."""
     if isinstance(policy, LSTMPolicy):
-        yield from (stacked(layer)[0] for layer in (policy.layer1, policy.layer2))
+        for layer in (policy.layer1, policy.layer2):
+            yield torch.cat([layer.weight_ih_l0, layer.weight_hh_l0], 1).t()
     else:
         for block in policy.blocks:
             yield from (layer.weight.t() for layer in (block.qkv, block.out, block.gate_up, block.down))

@@ -116,7 +116,7 @@ def train_classifier(
             logits = model(prepare(augment(images[picked], 1.0, generator)).to(device))
             wanted = labels[picked].to(device)
             loss = F.cross_entropy(logits, wanted)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             scheduler.step()

@@ -3,8 +3,8 @@
     python -m core.evaluate --recipe NAME
 
 draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the ladder and writes
-metrics.json. Seeds above 0 are looked for in runs/. What was measured before of weights that are not here,
-or with --resume of weights that have not changed, is kept.
+metrics.json. Seeds above 0 are looked for in runs/. Figures of seeds whose weights are not here any more are
+kept; with --resume, so are those of weights that have not changed.
 
     python -m core.evaluate --mistakes
 
@@ -32,7 +32,7 @@ from core.recipes import STARTS, Run, find_recipe
 from core.report import Report, fingerprint, means, read_metrics, text
 from core.rewards import Rewards
 from core.rl import train
-from core.yardstick import Yardstick, draw, gradient_variance, samples_to_success
+from core.yardstick import Yardstick, confident, draw, gradient_variance, samples_to_success
 
 SAMPLES = 10_000
 LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success, for which samples are counted
@@ -112,7 +112,8 @@ class Evaluation:
         line = [{"n": 2**i, **best_of_n(best_of_n_kl(2**i))} for i in range(9)]
         known = report.known(grpo, fingerprint(place.folder(f"{task}/grpo")))
         variance = report.runs_before.get(task, {}).get("variance", {}) if known else {}
-        if not (self.resume and "halfway" in variance):
+        whole = "halfway" in variance and variance["start"].keys() >= confident(runs).keys()
+        if not (self.resume and whole):
             variance = {**variance, **gradient_variance(place, task)}
         report.runs[task] |= {"best-of-N": line, "variance": variance}
 
@@ -211,10 +212,9 @@ def learn(place: Place, task: str, run: Run, seed: int) -> Policy:
     """Train a run of a task, a mistake or not."""
     name = start_of(run, task)
     policy, start = place.policy(name, run.config.guidance), place.policy(name)
-    rewards = Rewards(place.classifier(), start, run.rewards)
+    rewards, judge = Rewards(place.classifier(), start, run.rewards), place.judge()
     generator = torch.Generator(place.device).manual_seed(seed)
-    trained = learner(run, policy)
-    for _ in train(trained, start, rewards, place.judge(), run.algorithm, run.config, generator):
+    for _ in train(learner(run, policy), start, rewards, judge, run.algorithm, run.config, generator):
         pass
     return policy
 

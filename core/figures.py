@@ -107,13 +107,15 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
 
 
 def draw_frontier(report: dict, task: str, path: Path) -> None:
-    """Success against the KL that it cost, with best-of-N and the least that success must cost."""
+    """Success against the KL that it cost, with best-of-N and a bound: a policy that is always right is at
+    least -log(success of the start) away from it.
+    """
     rows = {row["name"]: row["values"] for row in report["rows"]}
     figure, axis = plt.subplots(figsize=(9, 6))
     start = rows[f"{task}: start ({STARTS[task]})"]["success"]["mean"]
     line = report["runs"][task]["best-of-N"]
     axis.plot([p["kl"] for p in line], [p["success"] for p in line], "o--", color=GRAY, label="best-of-N")
-    axis.axvline(-math.log(start), color=GRAY, lw=1, label="the least KL at which all could be right")
+    axis.axvline(-math.log(start), color=GRAY, lw=1, label="to be always right costs more than this")
     for name in (name for name in report["runs"][task] if f"{task}: {name}" in rows):
         x, y = rows[f"{task}: {name}"]["kl"], rows[f"{task}: {name}"]["success"]
         spread, colour = (y["interval"] or 0, x["interval"] or 0), COLOURS.get(name, GRAY)

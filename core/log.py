@@ -72,7 +72,11 @@ def logged(stage: Stage, kind: str, folder: Path, title: str) -> Stage:
                 sheet = None
                 if progress.policy is not None and progress.record.step % EVERY == 0:
                     sheet = draw_sheet(progress.policy, progress.record)
-                write(progress.done, flat(rounded(progress.record)), sheet)
+                numbers = rounded(progress.record)
+                del numbers["step"]  # the axis that the others are drawn on
+                terms = numbers.pop("terms", {}).items()
+                numbers |= {f"terms/{name}": value for name, value in terms}
+                write(progress.done, numbers, sheet)
             yield progress
 
 
@@ -84,14 +88,3 @@ def draw_sheet(policy: Policy, record: RLStep) -> torch.Tensor:
     images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
     sheet = make_grid(images, nrow=tokens.shape[1], pad_value=0.5)
     return (255 * sheet).byte().cpu().permute(1, 2, 0).contiguous()
-
-
-def flat(record: dict) -> dict[str, float]:
-    """The numbers of a record but its step: of each dict in it, those under "field/key"."""
-    numbers = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            numbers |= {f"{name}/{key}": part for key, part in value.items()}
-        elif name != "step":  # the axis that the others are drawn on
-            numbers[name] = value
-    return numbers

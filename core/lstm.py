@@ -1,8 +1,7 @@
 """An LSTM policy: two ``nn.LSTM`` layers over the tokens in raster order (Hochreiter and Schmidhuber 1997).
 
-Scoring runs ``nn.LSTM`` over whole sequences. Sampling has to stop after every token, so ``step`` takes the
-same weights through the same equations one token at a time; tests/test_policies.py shows that the two
-agree.
+Scoring runs ``nn.LSTM`` over whole sequences. Sampling has to stop after every token, so it takes the same
+weights through ``torch.lstm_cell``, a token at a time; tests/test_policies.py shows that the two agree.
 """
 
 import torch
@@ -10,8 +9,7 @@ from torch import nn
 
 from core.policies import LABELS, Policy
 
-PARTS = 10  # of a label: scale and shift of three inputs, hidden and cell state of two layers
-EDGE = 2  # rows and columns of nothing around the picture, as far as a neighbour may lie
+EDGE = 2  # rows and columns of padding around the picture: a neighbour may lie as far
 
 
 def modulate(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
@@ -27,8 +25,8 @@ class LSTMPolicy(Policy):
     saves the recurrence from remembering it. Outside the picture neighbours have a value of their own.
 
     The label scales and shifts what each layer and the readout receive, and sets both layers' initial states.
-    RL that has to find out what labels mean can hardly bend the network through one embedding among others,
-    so a label also has an embedding for each position.
+    It also has an embedding for each position: where RL has to find out what labels mean, its gradient on a
+    single embedding is too weak to change what is drawn.
     """
 
     NEIGHBOURS = ((0, -1), (0, -2), (-1, 0), (-1, -1), (-1, 1), (-1, 2), (-2, 0))  # rows down, columns right
@@ -43,8 +41,8 @@ class LSTMPolicy(Policy):
         self.layer1 = nn.LSTM(width, width)
         self.layer2 = nn.LSTM(width, width)
         self.head = nn.Linear(width, tokenizer.vocabulary)
-        # Scale and shift of both layers' inputs and of the readout's; both layers' hidden and cell states.
-        self.label = nn.Parameter(torch.zeros(LABELS, PARTS, width))
+        # Scale and shift of three inputs (both layers' and the readout's), hidden and cell of two states.
+        self.label = nn.Parameter(torch.zeros(LABELS, 10, width))
         self.label_position = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))
         nn.init.normal_(self.neighbours.weight, std=0.3)
         with torch.no_grad():  # remember by default (Jozefowicz et al. 2015)
@@ -69,7 +67,7 @@ class LSTMPolicy(Policy):
     def _label(self, labels: torch.Tensor):
         """(B,) labels to three (scale, shift) and two initial (hidden, cell), each of them (B, H)."""
         parts = self.label[labels].transpose(0, 1).contiguous()  # as cuDNN wants its states
-        return parts[0:2], parts[2:4], parts[4:6], parts[6:8], parts[8:10]
+        return [tuple(pair) for pair in parts.split(2)]
 
     def _logits(self, labels, tokens):
         batch, length = tokens.shape
@@ -89,28 +87,13 @@ class LSTMPolicy(Policy):
         canvas = self._canvas(batch)
         logits = torch.empty_like(noise)
         input1, input2, output, state1, state2 = self._label(labels)
-        weights1, weights2 = stacked(self.layer1), stacked(self.layer2)
+        weights1, weights2 = self.layer1.all_weights[0], self.layer2.all_weights[0]
         for t in range(length):
             x = self.neighbours(canvas[:, self.around[t]] + self.offset) + self.position[t]
             x = x + self.label_position[labels, t]
-            state1 = step(modulate(x, *input1), state1, *weights1)
-            state2 = step(modulate(state1[0], *input2), state2, *weights2)
+            state1 = torch.lstm_cell(modulate(x, *input1), state1, *weights1)
+            state2 = torch.lstm_cell(modulate(state1[0], *input2), state2, *weights2)
             logits[t] = self.head(modulate(state2[0], *output))
             token = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
             canvas[:, self.home[t]] = token
         return canvas[:, self.home], logits.transpose(0, 1)
-
-
-def stacked(layer: nn.LSTM) -> tuple[torch.Tensor, torch.Tensor]:
-    """A layer's weights as one (2H, 4H) matrix and one (4H,) bias, so that a step needs a single product."""
-    weight = torch.cat([layer.weight_ih_l0, layer.weight_hh_l0], 1).t().contiguous()
-    return weight, layer.bias_ih_l0 + layer.bias_hh_l0
-
-
-def step(x, state, weight, bias) -> tuple[torch.Tensor, torch.Tensor]:
-    """One time step of ``nn.LSTM``: x (B, H) and state (hidden, cell) to the next (hidden, cell)."""
-    hidden, cell = state
-    gates = torch.addmm(bias, torch.cat([x, hidden], 1), weight)
-    i, f, g, o = gates.chunk(4, 1)
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell

@@ -70,7 +70,9 @@ def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -
 
 
 def best_of_n_kl(n: int) -> float:
-    """KL of best-of-N from its policy, in nats, at most: log N - (N - 1) / N (Stiennon et al. 2020)."""
+    """KL of best-of-N from its policy, in nats, at most (Stiennon et al. 2020; Beirami et al. 2024):
+    log N - (N - 1) / N.
+    """
     return math.log(n) - (n - 1) / n
 
 

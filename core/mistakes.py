@@ -40,7 +40,7 @@ def start_of(run: Run, task: str) -> str:
 
 
 def as_used(run: Run, policy: Policy) -> Policy:
-    """The policy as it draws once it is trained: a mistake with the guidance of its right run."""
+    """The policy as it is shown after training: a mistake with the guidance of its right run."""
     used = copy.copy(policy)
     used.guidance = (run.right if isinstance(run, Mistake) else run).config.guidance
     return used

@@ -14,8 +14,8 @@ def group_advantages(rewards: torch.Tensor, scale: bool) -> torch.Tensor:
     Args:
         rewards: (L, G) one row a group.
         scale: divide by the group's standard deviation as well (1e-4 is added, as in the paper's code). It
-            makes a rare failure loud: one among 32 weighs -5.6 instead of -0.97. And it multiplies beta by
-            that deviation, another one for each group; without it, all have the same beta.
+            makes a rare failure loud: one among 32 weighs -5.6 instead of -0.97. And the KL then counts
+            differently from group to group.
 
     Returns:
         (L, G) of mean zero in each row; exactly zero where a row's rewards are equal: it teaches nothing.
@@ -29,7 +29,7 @@ def group_advantages(rewards: torch.Tensor, scale: bool) -> torch.Tensor:
 
 def zero_variance(rewards: torch.Tensor) -> torch.Tensor:
     """(L, G) rewards to (L,) bool: groups whose rewards are all the same, up to rounding."""
-    return rewards.amax(1) - rewards.amin(1) <= 1e-7
+    return rewards.amax(1) - rewards.amin(1) <= 1e-7 * rewards.abs().amax(1).clamp(min=1)
 
 
 def clipped_surrogate(

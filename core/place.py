@@ -178,7 +178,7 @@ class Work(Where):
 
 
 def exit_code(work: Callable[[], None], again: str = "The same command starts anew.") -> int:
-    """Do a command's work. What it cannot do it says in a sentence: 2 for a wrong word, 1 for a file.
+    """Do a command's work. What it cannot do it says in a sentence: 2 for what is refused, 1 for what failed.
 
     Args:
         again: how to go on after Ctrl-C.

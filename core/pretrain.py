@@ -1,7 +1,7 @@
 """Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
 
-Once or twice for a recipe: without labels (the label inputs stay zero, hence equal, and are free for RL to
-learn), and with.
+A recipe has one or two such starts: without labels (the label inputs stay zero, hence equal, and are free
+for RL to learn), and with.
 """
 
 import math
@@ -61,10 +61,10 @@ def pretrain(
             if step < config.augmented * config.steps:
                 batch = augment(batch, config.strength, generator)
             tokens = policy.tokenizer.encode(prepare(batch).to(policy.device))  # (B, T)
-            known = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
+            asked = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
-                known = known.where(torch.rand(len(known), generator=generator) >= config.drop, LABELS)
-            nll = -gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1).mean()
+                asked = asked.where(torch.rand(len(asked), generator=generator) >= config.drop, LABELS)
+            nll = -gather(policy.log_probs(asked.to(policy.device), tokens), tokens).sum(1).mean()
             descend(nll, policy, optimizer, config)
             schedule.step()
             yield PretrainStep(step, nll.item())

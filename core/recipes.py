@@ -1,4 +1,4 @@
-"""Every recipe: what it is made of, what it is trained on, and every hyperparameter of each run.
+"""Every recipe: what it is made of, how it is trained, and the hyperparameters of each run.
 
 A recipe names one choice of each part: tokenizer -> policy -> rewards -> algorithm. A task says where RL
 starts. A task's runs are what is trained from that start: an entry here is all that ``core.train``,
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from core.algorithms import GRPO, Algorithm, Reinforce
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig
 
+# The policy that each task's RL starts from.
 STARTS = {"steer": "unlabelled", "refine": "labelled", "scratch": "random"}
 
 

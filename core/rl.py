@@ -9,11 +9,12 @@ V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = 
 changes kl_t, and which later kl_s are met: hence the sum over s > t, which TRL and the paper leave out. The
 gradient is the mean over samples (tests/test_estimator.py proves it):
 
-    sum over t of  (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t
+    sum over t of  [ (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t ]
 
-We sum over tokens where the paper averages, so beta is a price per nat of a whole picture. A group's mean
-includes the sample itself, which makes the first term (G - 1) / G of its size: 3 % less for 32 samples. And
-it is the gradient at the first update; a second one from the same samples reuses their later kl_s.
+Beta is the price of a nat of a whole picture. (The paper averages over tokens where we sum: as all pictures
+have the same T, only the gradient's length differs.) A group's mean includes the sample itself, which makes
+GRPO's first term, and of REINFORCE's its KL, (G - 1) / G of their size: 3 % less for 32 samples. All this is
+exact at the first update; a second one from the same samples reuses the later kl_s of the first.
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
@@ -34,7 +35,7 @@ from core.rewards import Rewards
 
 @dataclass(frozen=True)
 class RLStep:
-    """One record of training; averages over the step's samples, nats per image where not said otherwise."""
+    """One record of training; averages over the step's samples."""
 
     step: int
     samples: int  # seen so far, this step's included
@@ -42,7 +43,7 @@ class RLStep:
     reward: float
     terms: dict[str, float]  # each reward term that is paid
     success: float  # share that the judge reads as their label
-    kl: float  # to the reference, exact over each token's values
+    kl: float  # to the reference, nats per image, exact over each token's values
     entropy: float  # of the token distributions, nats per token
     clip_fraction: float  # share of tokens whose gradient was clipped, over all updates; the first clips none
     gradient_norm: float  # of the last update, before it was limited
@@ -59,7 +60,7 @@ class Batch:
     log_probs: torch.Tensor  # (B, T) of the sampler
     reference: torch.Tensor  # (B, T, V) log-probabilities
     kl: torch.Tensor  # (B, T) of each token's distribution to the reference's
-    advantages: torch.Tensor  # (B, T) of the reward, less beta times the KL that a token leads to
+    advantages: torch.Tensor  # (B, T) of the reward, less beta times the KL to come, see make_batch
 
 
 def train(
@@ -128,7 +129,7 @@ def train(
 def make_batch(
     rollout: Rollout, advantages: torch.Tensor, reference_log_probs: torch.Tensor, beta: float
 ) -> Batch:
-    """What a step learns from: (L, G) advantages, and the reference's (B, T, V) log-probabilities."""
+    """A step's batch: (L, G) advantages, and the KL that each token leads to, become (B, T) advantages."""
     kl = exact_kl(rollout.distributions, reference_log_probs)
     ahead = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
     # Less the group's mean at the same token: a baseline for the KL to come.
@@ -156,8 +157,7 @@ def objective(
 def make_optimizer(policy: Policy, config: RLConfig):
     """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
     inputs = policy.label_inputs()
-    known = {id(parameter) for parameter in inputs}
-    others = [one for one in policy.parameters() if one.requires_grad and id(one) not in known]
+    others = [one for one in policy.parameters() if one.requires_grad and one not in set(inputs)]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 
@@ -173,7 +173,7 @@ def descend(
     """One update; returns the gradient's norm before clipping. Raises FloatingPointError."""
     optimizer.zero_grad()
     loss.backward()
-    average_gradients(policy)  # of several processes, if there are
+    average_gradients(policy)  # over all processes, if there are several
     norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"training diverged; lower lr (now {config.lr}).")

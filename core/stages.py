@@ -1,11 +1,11 @@
-"""The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved: each can be rerun.
+"""The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved.
 
 A stage is a generator of its progress: the command line draws a bar from it, and core.log curves.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.configs import ClassifierConfig, PretrainConfig, TokenizerConfig
 from core.data import halves, load_mnist
+from core.files import replaced
 from core.parallel import pooled, rank, ranks, share
 from core.place import Place, prepare
 from core.policies import Policy
@@ -77,6 +78,8 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     mse = (drawn - test).square().mean().item()
     about = {"recipe": place.recipe.name, "seed": seed, "test_mse": mse, "config": dataclasses.asdict(config)}
     checkpoints.save(out, tokenizer, "tokenizer", shape, about, curve)
+    if out == place.folder("tokenizer"):
+        place.save_random()  # it holds the tokenizer, and every policy starts from it
     yield Progress(config.steps, config.steps, f"test MSE {mse:.4f}")
 
 
@@ -121,19 +124,18 @@ def rl_stage(
     # Each rank has random numbers of its own.
     generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
-    if wanted:
-        shutil.rmtree(place.snapshots(task, name), ignore_errors=True)
     own, judge = share(config), place.judge()
-    for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
-        curve.append(rounded(record))
-        if record.step + 1 in wanted and record.step + 1 < config.steps:
-            folder = place.snapshots(task, name) / f"step-{record.step + 1}"
-            checkpoints.save(folder, policy, recipe.kind, shape, {**about, "samples": record.samples})
-        note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
-        yield Progress(record.step + 1, config.steps, note, record, policy)
-    about = {**about, "samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
-    if rank() == 0:
-        checkpoints.save(out, policy, recipe.kind, shape, about, curve)
+    with replaced(place.snapshots(task, name)) if wanted else nullcontext() as kept:
+        for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
+            curve.append(rounded(record))
+            if record.step + 1 in wanted and record.step + 1 < config.steps:
+                along = {**about, "samples": record.samples}
+                checkpoints.save(kept / f"step-{record.step + 1}", policy, recipe.kind, shape, along)
+            note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
+            yield Progress(record.step + 1, config.steps, note, record, policy)
+        about |= {"samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
+        if rank() == 0:
+            checkpoints.save(out, policy, recipe.kind, shape, about, curve)
 
 
 def rounded(record) -> dict:
@@ -149,7 +151,7 @@ def rounded(record) -> dict:
 
 
 def stage_of(place: Place, name: str, config: Any, seed: int, out: Path) -> Stage:
-    """What makes the checkpoint of that name, if it is no run's; ``config``: how, None for "random"."""
+    """The stage that trains a checkpoint, by its name, if it is no run's; ``config``: None for "random"."""
     if name in ("classifier", "judge"):
         return classifier_stage(place, name, config, seed, out)
     if name == "tokenizer":

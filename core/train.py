@@ -37,15 +37,14 @@ STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
 class Training(Work):
     """What every command that trains knows."""
 
-    log: Literal["tensorboard", "trackio"] | None = None
-    """curves and samples there as well, of the package that is named; TensorBoard's are in runs/log"""
+    log: Literal["tensorboard", "trackio"] | None = None  # curves and samples there too; else in runs/log
 
 
 @dataclass(frozen=True)
 class One(Training):
     """What a command for one stage knows."""
 
-    seed: int = 0  # of everything random
+    seed: int = 0  # of what is random in training; a policy's first weights are always the same
     out: Path | None = None  # write here instead
     ship: bool = False  # write into checkpoints
 
@@ -79,7 +78,7 @@ class AllOptions(Training):
     """Everything from nothing, into checkpoints/, and the ladder."""
 
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
-    resume: bool = False  # keep the stages whose weights are whole
+    resume: bool = False  # keep what is whole, though it were trained with other settings
 
     def __post_init__(self):
         check_ranges(self, seeds=(1, 1000))
@@ -133,7 +132,7 @@ def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
     if what in STAGES:
         return StageOptions(recipe=recipe.name, config=getattr(recipe, what))
     tasks = [task for task, runs in recipe.tasks.items() if what in runs]
-    task = known.task or tasks[0]
+    task = tasks[0] if known.task is None else known.task
     if task not in tasks:
         raise ValueError(f"--task is {task!r:.40}; {what} of {recipe.name} is a run of: {', '.join(tasks)}.")
     run = recipe.tasks[task][what]

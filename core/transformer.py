@@ -6,9 +6,9 @@ neighbours are near in two directions. Scoring runs ``Block`` over whole sequenc
 equations written out for one token at a time, and tests/test_policies.py shows that the two agree.
 
 Two more things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles
-and Xie 2023), and is added at every position: RL that has to find out what labels mean can hardly bend the
-network through one token. And classifier-free guidance (Ho and Salimans 2022) is part of the distribution:
-``guided`` is the one place that applies it, for sampling and for scoring alike.
+and Xie 2023), and is added at every position: where RL has to find out what labels mean, its gradient on one
+token is too weak to change what is drawn. And classifier-free guidance (Ho and Salimans 2022) is part of the
+distribution: ``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
 
 import torch
@@ -43,7 +43,7 @@ def guided(logits: torch.Tensor, guidance: float) -> torch.Tensor:
 
 
 class Block(nn.Module):
-    """Attention, then SwiGLU, each on the normalised stream and added to it."""
+    """Attention, then SwiGLU, each on the normalised residual stream and added to it."""
 
     def __init__(self, width: int, heads: int, layers: int):
         super().__init__()
@@ -85,7 +85,7 @@ class TransformerPolicy(Policy):
         """
         Args:
             tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
-            width: of the stream; divisible by 4 x heads.
+            width: of the residual stream; divisible by 4 x heads.
             layers, heads: of attention.
             guidance: weight of the label against no label, 1 to 10; 1 is no guidance, and costs half as much.
         """
@@ -119,12 +119,12 @@ class TransformerPolicy(Policy):
 
         Label 10 is none: nothing is added, as for every label of a policy whose label inputs are zero.
         """
-        known = (labels < LABELS).float()
+        labelled = (labels < LABELS).float()
         index = labels.clamp(max=LABELS - 1)
-        modulation = self.modulation[index] * known[:, None]
+        modulation = self.modulation[index] * labelled[:, None]
         modulation = modulation.view(-1, *self.norms.shape) + self.norms  # (B, layers, 4, width)
-        # Small, as embeddings are: Adam moves every parameter alike, and what it adds at random costs KL.
-        added = self.label[index] * known[:, None, None] * self.label.shape[-1] ** -0.5
+        # Scaled down: Adam's steps have the same size everywhere, and what they add at random costs KL.
+        added = self.label[index] * labelled[:, None, None] * self.label.shape[-1] ** -0.5
         return added, modulation.permute(1, 2, 0, 3)
 
     def _logits(self, labels, tokens):

@@ -44,8 +44,8 @@ class _Refine(nn.Module):
 class PatchTokenizer(nn.Module):
     """One token a patch of 4x4 pixels, in raster order, its value the number of a code.
 
-    Unlike pixels, patches overlap in the picture: the decoder smooths across their borders, so a picture
-    whose codes are drawn so far shows a little of what surrounds them.
+    Unlike pixels, patches overlap in the picture: the decoder's convolutions reach across their borders, so
+    the pixels of a patch also depend on the codes around it.
     """
 
     def __init__(self, size: int, codes: int, dim: int, channels: int):
@@ -138,7 +138,7 @@ def train_tokenizer(
         drawn = tokenizer.draw(vectors + (quantised - vectors).detach())
         mse = F.mse_loss(drawn, batch)
         loss = mse + config.commitment * F.mse_loss(vectors, quantised)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         yield TokenizerStep(step, mse.item(), int((share >= 0.1 / len(book)).sum()))

@@ -164,13 +164,18 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     out where there is no snapshot of that). It is what one step's estimate scatters, before Adam averages
     over steps.
     """
-    runs = {name: run for name, run in place.recipe.tasks[task].items() if set(run.rewards) == {"confidence"}}
+    runs = confident(place.recipe.tasks[task])
     config, reference = runs["grpo"].config, place.start(task)
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
     halfway = place.snapshots(task, "grpo") / f"step-{config.steps // 2}"
     if checkpoints.exists(halfway):
         found["halfway"] = relative_variance(place, place.policy(halfway), reference, runs)
     return found
+
+
+def confident(runs: dict[str, Run]) -> dict[str, Run]:
+    """Those that are paid for confidence alone."""
+    return {name: run for name, run in runs.items() if set(run.rewards) == {"confidence"}}
 
 
 def relative_variance(

@@ -174,7 +174,8 @@ def test_folders_that_stay_empty_are_removed_and_no_others(tmp_path):
 
 def idx(name: str, fill: int = 0) -> bytes:
     """One of MNIST's files with nothing but one value in it."""
-    head = data.HEADS[name]
+    count = 60_000 if name.startswith("train") else 10_000
+    head = (2051, count, 28, 28) if "images" in name else (2049, count)
     return b"".join(number.to_bytes(4, "big") for number in head) + bytes([fill]) * math.prod(head[1:])
 
 
@@ -227,7 +228,7 @@ def test_a_mirror_that_refuses_is_named_in_a_sentence_and_leaves_no_folder(mirro
 def test_only_what_is_missing_is_downloaded_and_what_is_there_stays(mirror, monkeypatch, tmp_path):
     raw, archives = tmp_path / "MNIST" / "raw", {}
     raw.mkdir(parents=True)
-    for fill, name in enumerate(data.HEADS):
+    for fill, name in enumerate(data.SIZES):
         (raw / name).write_bytes(idx(name, fill))
         archives[f"{name}.gz"] = gzip.compress(idx(name, 9), 1)
     (raw / "train-images-idx3-ubyte").unlink()
@@ -237,44 +238,44 @@ def test_only_what_is_missing_is_downloaded_and_what_is_there_stays(mirror, monk
     mirror["train-images-idx3-ubyte.gz"] = archives["train-images-idx3-ubyte.gz"]
     with pytest.raises(DataError) as found:  # the other one is refused
         load_mnist(True, tmp_path)
-    assert "t10k-labels.idx1-ubyte has its size and may be it, renamed" in in_a_sentence(found)
+    assert "t10k-labels-idx1-ubyte is missing and could not be downloaded (HTTP" in in_a_sentence(found)
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(archives["t10k-labels-idx1-ubyte.gz"])  # by hand
     images, labels = load_mnist(False, tmp_path)
     assert images.shape == (10_000, 1, 28, 28) and set(labels.tolist()) == {9}
-    kept = [name for name in data.HEADS if name.startswith("t10k-images") or "train-labels" in name]
-    for fill, name in enumerate(data.HEADS):
+    kept = [name for name in data.SIZES if name.startswith("t10k-images") or "train-labels" in name]
+    for fill, name in enumerate(data.SIZES):
         assert (raw / name).read_bytes() == idx(name, fill if name in kept else 9)
-    assert len(list(raw.iterdir())) == 6
+    assert {path.name for path in raw.glob("*ubyte")} == {*data.SIZES, "t10k-labels.idx1-ubyte"}
 
 
 def test_a_damaged_archive_is_not_unpacked(mirror, tmp_path):
     mirror["train-images-idx3-ubyte.gz"] = gzip.compress(b"\0" * 1000)[:50]
     with pytest.raises(DataError, match="could not be downloaded"):
         load_mnist(True, tmp_path / "new")
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("**/*ubyte"))
 
 
-@pytest.mark.parametrize("name", data.HEADS)
+@pytest.mark.parametrize("name", data.SIZES)
 def test_damaged_mnist_is_blamed_on_the_file_that_is_damaged(name, mirror, tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for content, words in (
-        (b"", "0 bytes, not "),
-        (idx(name)[:-1], "bytes, not "),
-        (bytes(len(idx(name))), "it does not begin as it should"),
-    ):
+    for other, size in data.SIZES.items():
+        (raw / other).touch()
+        os.truncate(raw / other, size)
+    for content in (b"", idx(name)[:-1]):
         (raw / name).write_bytes(content)
-        with pytest.raises(DataError, match=rf"{name} is damaged \(.*{words}.*; delete it to"):
+        words = f"{len(content):,} bytes, not {data.SIZES[name]:,}"
+        with pytest.raises(DataError, match=rf"{name} is damaged \({words}\); delete it to download"):
             load_mnist(True, tmp_path)
         assert (raw / name).read_bytes() == content
 
 
-def test_labels_beyond_nine_are_no_digits(tmp_path):
+def test_files_of_the_right_size_that_are_not_mnist_are_said_to_be_damaged(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in data.HEADS:
-        (raw / name).write_bytes(idx(name, 11))
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte is damaged"):
+    for name in data.SIZES:
+        (raw / name).write_bytes(bytes(len(idx(name))))
+    with pytest.raises(DataError, match=r"MNIST in .*raw is damaged; delete it"):
         load_mnist(False, tmp_path)
 
 

@@ -100,6 +100,7 @@ def train_and_measure(recipe, monkeypatch, folder) -> dict:
 
 def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch, tmp_path):
     report = train_and_measure("tiny-patches", monkeypatch, tmp_path)
+    codebook = load_policy("tiny-patches/random", tmp_path / "ship").tokenizer.codebook
     rows = {row["name"]: row["values"] for row in report["rows"]}
     guided, plain = (
         load_policy(f"tiny-patches/{name}", tmp_path / "ship") for name in ("refine/grpo", "labelled")
@@ -118,6 +119,9 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
     drawn = {path.name for path in (tmp_path / "figures" / "tiny-patches").iterdir()}
     kinds = ("curves", "diversity", "staircase", "frontier", "rewards", "grpo-samples", "grpo-steps")
     assert {f"{task}-{kind}.png" for task in ("steer", "refine") for kind in kinds} <= drawn
+    # What is pretrained next starts with the tokenizer that ships, not with an older one.
+    assert command("tokenizer --recipe tiny-patches --ship --steps 3", tmp_path) == 0
+    assert not torch.equal(load_policy("tiny-patches/random", tmp_path / "ship").tokenizer.codebook, codebook)
 
 
 def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monkeypatch, tmp_path, capsys):
@@ -134,6 +138,15 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     two = evaluate.evaluate(place, samples=300, resume=True)
     for path in seed.iterdir():
         path.unlink()
+    again = evaluate.evaluate(place, samples=300, resume=True)
+    # A run that is added to the recipe is measured with what is kept.
+    runs = RECIPES["tiny-4x4"].tasks["steer"]
+    monkeypatch.setitem(runs, "one-update", dataclasses.replace(runs["grpo"], algorithm=GRPO(updates=1)))
+    for key in ("start", "halfway"):
+        assert "one-update" not in again["runs"]["steer"]["variance"][key]
+    more = evaluate.evaluate(place, samples=300, resume=True)["runs"]["steer"].pop("variance")
+    assert all(more[key]["one-update"] == more[key]["grpo"] for key in ("start", "halfway"))
+    monkeypatch.delitem(runs, "one-update")
     again = evaluate.evaluate(place, samples=300, resume=True)
     values = {row["name"]: row["seeds"] for row in again["rows"]}["steer: grpo"]
     assert len(values) == 2 and again["rows"] == two["rows"]
@@ -160,16 +173,28 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert "| scaled: mistake | 2 |" in text(found) and "| `scaled` | mistake | 2 |" in results.text(found)
 
 
-def test_a_run_that_is_not_shipped_leaves_what_ships_alone(stand_in, tmp_path):
+def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand_in, monkeypatch, tmp_path):
     for words in (
         "classifier --epochs 1 --ship",
         "judge --epochs 1 --ship",
         "pretrain --start unlabelled --ship",
     ):
         assert command(f"{words} --recipe tiny-4x4", tmp_path) == 0
-    assert command("grpo --recipe tiny-4x4 --ship --steps 2", tmp_path) == 0
-    shipped = tmp_path / "ship" / "tiny-4x4" / "steer" / "grpo" / "weights.safetensors"
-    before = shipped.read_bytes()
+    assert command("grpo --recipe tiny-4x4 --ship --steps 8", tmp_path) == 0
+    place = Place(RECIPES["tiny-4x4"], tmp_path / "ship", tmp_path / "runs")
+    shipped = place.folder("steer/grpo") / "weights.safetensors"
+    snapshots = sorted(place.snapshots("steer", "grpo").glob("*/weights.safetensors"))
+    assert [path.parent.name for path in snapshots] == ["step-4", "step-5"]
+    before, along = shipped.read_bytes(), [path.read_bytes() for path in snapshots]
+
+    def interrupted(_, stage):
+        assert next(progress for progress in stage if progress.done == 6)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.train.run_stage", interrupted)
+        assert command("grpo --recipe tiny-4x4 --ship --steps 8 --lr 0.01", tmp_path) == 130
+    assert [path.read_bytes() for path in snapshots] == along, "of the training that ships"
     assert (
         command("grpo --recipe tiny-4x4 --steps 2 --digits 3 7 --confidence 1 --coherence 0.5", tmp_path) == 0
     )
@@ -216,6 +241,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     [
         ("gan --recipe tiny-4x4", "the first word is 'gan'; it names what to train: classifier, judge"),
         ("grpo --recipe nothing", "unknown recipe 'nothing'; allowed: pixels-8x8"),
+        ("grpo --recipe tiny-4x4 --task=", "--task is ''; grpo of tiny-4x4 is a run of: steer, refine"),
         ("grpo --task fly", "--task is 'fly'; grpo of pixels-8x8 is a run of: steer, refine, scratch"),
         ("grpo --beta", "--beta"),
         ("grpo --beta nan", "beta is nan; allowed: a number from 0 to 100"),
