@@ -238,11 +238,12 @@ class Trainer:
         line = self.line  # it is never changed, but replaced
         ended, steps = race not in line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]
-        says = f"Live, on this machine. Step {steps}."
+        at = shipped.RECIPES[race.models.recipe]
+        says = f"Live, on this machine, at {at}. Step {steps}."
         if race.state in ENDED:
             says = race.why
             if race.points:
-                title, at = race.about["racers"][-1]["title"], shipped.RECIPES[race.models.recipe]
+                title = race.about["racers"][-1]["title"]
                 says = f"Trained live, on this machine. {says} The policy of “{title}” can be chosen in "
                 says += f"Generate, Compare and Complete, at {at}."
         elif race.state == "waiting" and not ended:

@@ -188,6 +188,7 @@ def test_one_step_takes_every_press_and_shows_the_numbers_of_what_is_clicked(vis
     # Faster than updates are taken, and than the page shows how many there are.
     page.locator("#onestep-update").evaluate("button => [1, 2, 3, 4].forEach(() => button.click())")
     says(page, "#onestep-says", "Update 5:")
+    page.wait_for_function("!document.querySelector('#notice .pending')")  # nothing more is on its way
     assert "updates=5" in page.url
     page.locator("#onestep-draw").click()
     says(page, "#onestep-says", "After 5 updates,")
@@ -436,7 +437,7 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
     network.send("Network.emulateNetworkConditions", slow)
     page.locator("#train-start").dblclick()  # is one race
-    says(page, "#train-race .status", re.compile(r"Live, on this machine. Step [1-9]\d* of 300"))
+    says(page, "#train-race .status", re.compile(r"Live, on this machine, at 8×8 pixels. Step [1-9]\d* of 300"))
     network.send("Network.emulateNetworkConditions", {**slow, "latency": 0})
     assert page.locator("#train-race .racers .cell").count() == 160
     numbers = page.locator("#train-race .numbers").first
@@ -505,7 +506,7 @@ def test_a_mistake_is_shown_at_once_linked_and_trained_beside_the_same_done_righ
     says(page, "#mistakes-race .racers h3", "Mistake: divided by the deviation")
     page.keyboard.press("Escape")
     page.keyboard.press("t")
-    says(page, "#mistakes-race .status", "Live, on this machine. Step 2")
+    says(page, "#mistakes-race .status", "at 8×8 pixels. Step 2")
     page.locator("#mistakes").get_by_role("button", name="Pause").click()  # else it might be over too soon
     says(page, "#mistakes-race .status", "Paused at step")
     assert page.locator("#mistakes-which input").is_disabled()
