@@ -3,8 +3,8 @@
     python -m core.evaluate --recipe NAME
 
 draws 10,000 samples a row at temperature 1 from the checkpoints as they are, prints the ladder and writes
-metrics.json. Seeds above 0 are looked for in runs/. Figures of seeds whose weights are not here any more are
-kept; with --resume, so are those of weights that have not changed.
+metrics.json. Seeds above 0 are looked for in runs/. Figures of runs and seeds whose weights are not here any
+more are kept; with --resume, so are those of weights that have not changed.
 
     python -m core.evaluate --mistakes
 
@@ -102,6 +102,8 @@ class Evaluation:
         for name in tqdm(runs, desc=f"evaluate {task}"):
             if checkpoints.exists(place.folder(f"{task}/{name}")):
                 self.run(task, name, start)
+            elif report.known(start_row(task), weights):  # measured before, from this very start
+                report.keep(task, name)
         grpo = f"{task}: grpo"
         if STARTS[task] == "random" or grpo not in report.rows:
             return
@@ -138,8 +140,7 @@ class Evaluation:
         along = before.get("along", [])
         if place.snapshots(task, name).is_dir() and not (self.resume and along):
             along = self.yardstick.along_training(task, name)
-        guidance = place.recipe.tasks[task][name].config.guidance
-        success = report.mean(start_row(task, guidance), "success")
+        success = report.mean(start_row(task, place.recipe.tasks[task][name].config.guidance), "success")
         report.runs.setdefault(task, {})[name] = {
             "says": place.recipe.tasks[task][name].says,
             "samples": {str(level): samples_to_success(curves, level, success) for level in LEVELS},
@@ -192,8 +193,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
             values: dict[str, list] = {"mistake": [], "right": []}
             for seed, kind in itertools.product(range(seeds), values):
                 run = mistake if kind == "mistake" else mistake.right
-                # Several mistakes are beside the same right run.
-                key = f"{seed} {mistake.recipe} {mistake.task} {run}"
+                key = f"{seed} {mistake.recipe} {mistake.task} {run}"  # several share a right run
                 if key not in known:
                     policy = as_used(run, learn(here, mistake.task, run, seed))
                     known[key] = yardstick.measure(policy, here.start(mistake.task), labels, nll=False)

@@ -62,6 +62,13 @@ class Report:
         self.rows[row] = {"name": row, "weights": weights, "values": means(seeds.values()), "seeds": seeds}
         self.write()
 
+    def keep(self, task: str, name: str) -> None:
+        """Leave what was measured before of a run as it is, if anything was."""
+        row = f"{task}: {name}"
+        if row in self.rows_before:
+            self.rows[row] = self.rows_before[row]
+            self.runs.setdefault(task, {})[name] = self.runs_before[task][name]
+
     def mean(self, row: str, column: str) -> float:
         return self.rows[row]["values"][column]["mean"]
 

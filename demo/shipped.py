@@ -29,6 +29,9 @@ TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its 
     "grpo-kl": "Group mean and KL",
     "grpo": "GRPO",
     "grpo-scaled": "GRPO, scaled",
+    "coherence": "GRPO, paid for coherence",
+    "realism": "GRPO, paid for realism",
+    "all-rewards": "GRPO, paid for all three",
     "guide's recipe": "course guide's recipe",
 }
 COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, everything else is gray

@@ -151,6 +151,10 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     values = {row["name"]: row["seeds"] for row in again["rows"]}["steer: grpo"]
     assert len(values) == 2 and again["rows"] == two["rows"]
     assert len(again["runs"]["steer"]["grpo"]["curves"]) == 2
+    # So do those of a run whose weights are not here at all.
+    shutil.rmtree(place.folder("steer/reinforce"))
+    without = evaluate.evaluate(place, samples=300, resume=True)
+    assert without["rows"] == again["rows"] and without["runs"] == again["runs"]
     # Mistakes are measured beside the same done right, and touch nothing else; the ladder keeps them.
     quick = RLConfig(digits=(3,), group=16, steps=4, lr=1e-2, warmup=1)
     right = Run(GRPO(), quick, "")
