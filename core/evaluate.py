@@ -199,7 +199,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
                     known[key] = yardstick.measure(policy, here.start(mistake.task), labels, nll=False)
                 values[kind].append(known[key])
             metrics["mistakes"][name] = about | {kind: means(figures) for kind, figures in values.items()}
-            write_json(path, metrics, indent=1)
+            write_json(path, metrics, indent=0)
     return metrics
 
 

@@ -77,7 +77,7 @@ class Report:
         rows = self.rows if done else self.rows_before | self.rows
         runs = self.runs if done else self.runs_before | self.runs
         content = {**self.about, "rows": list(rows.values()), "runs": runs, **self.mistakes}
-        write_json(self.path, content, indent=1)
+        write_json(self.path, content, indent=0)
 
 
 def read_metrics(place: Place) -> dict:
