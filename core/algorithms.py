@@ -39,9 +39,9 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Reinforce(Algorithm):
-    """REINFORCE (Williams 1992): raw rewards, as the course guide has them, or rewards less a baseline."""
+    """REINFORCE (Williams 1992): raw rewards, as the course guide has them, or rewards minus a baseline."""
 
-    baseline: bool = False  # take off the running mean of earlier steps' rewards
+    baseline: bool = False  # subtract the running mean of earlier steps' rewards
     memory: float = 0.9  # decay of that running mean
 
     def __post_init__(self):

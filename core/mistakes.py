@@ -107,7 +107,7 @@ MISTAKES = {
     "no-baseline": Mistake(
         says="REINFORCE, raw rewards",
         algorithm=Reinforce(),
-        right=Run(Reinforce(baseline=True), SHORT, "REINFORCE, less the mean of earlier rewards"),
+        right=Run(Reinforce(baseline=True), SHORT, "REINFORCE, minus the mean of earlier rewards"),
         happens="All samples are pushed up, good ones a little more: right on average, with a large scatter.",
         wild="The course guide's script pays the raw probability; Williams (1992) had taken a baseline off.",
     ),

@@ -62,10 +62,10 @@ def staircase(config: RLConfig) -> dict[str, Run]:
     free = replace(config, beta=0.0)
     return {
         "reinforce": Run(Reinforce(), free, "raw rewards: no baseline, no KL"),
-        "reinforce-baseline": Run(Reinforce(baseline=True), free, "a running mean of past rewards taken off"),
-        "grpo-group": Run(GRPO(updates=1), free, "the group's mean taken off instead"),
-        "grpo-kl": Run(GRPO(updates=1), config, "the KL to the start is paid for"),
-        "grpo": Run(GRPO(), config, "clipped ratio, two updates from the same samples: all of it"),
+        "reinforce-baseline": Run(Reinforce(baseline=True), free, "minus a running mean of past rewards"),
+        "grpo-group": Run(GRPO(updates=1), free, "minus the group's mean instead"),
+        "grpo-kl": Run(GRPO(updates=1), config, "plus a price for the KL to the start"),
+        "grpo": Run(GRPO(), config, "plus a second, clipped update from the same samples: full GRPO"),
         "grpo-scaled": Run(GRPO(scale=True), config, "advantages divided by the group's standard deviation"),
     }
 

@@ -19,9 +19,11 @@ ABOUT = """\
 Written by `python -m docs.results` from the `metrics.json` of each recipe, which `python -m core.evaluate`
 writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
 from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
-coverage use the judge's features: read them beside "real against real". The variance is that of one
-step's gradient estimate over the squared norm of its mean, from the same policy for all runs. "-" stands
-where too few batches tell that mean from zero, and where the start already is above that success."""
+coverage use the judge's features: read them beside "real against real" ("real, through the tokenizer" is
+compared with the same digits, so its coverage is 1). The variance is that of one step's gradient estimate
+over the squared norm of its mean, from the same policy for all runs: the start, and GRPO's at half of its
+training. "-" stands where too few batches tell that mean from zero, and where the start already is above
+that success."""
 
 
 def metrics_files(root: Path) -> list[Path]:
@@ -36,7 +38,7 @@ def samples_cell(found: dict) -> str:
     if found["mean"] is not None:
         return cell(found, ",.0f")
     each = found["each"]
-    return "never" if each[0] is None else f"{each[0]:,} to never ({reached(each)} get there)"
+    return "never" if each[0] is None else f"{each[0]:,} or more ({reached(each)} get there)"
 
 
 def staircase(report: dict, task: str) -> str:

@@ -15,7 +15,7 @@ PAPER = (  # what the paper and its code do, and what is done here
     ("pictures", "photographs, from 256x256", "digits, 8x8 and 28x28"),
     ("policy", "LlamaGen", "LSTM, small transformer"),
     ("tokens", "from 256 codes, of 16,384", "64 pixels of 16 grays, 49 codes of 128"),
-    ("rewards", "eight, of weight 1", "confidence, coherence, realism"),
+    ("rewards", "eight, of weight 1", "confidence; others can be tried"),
     ("group", "8 samples", "32 or 64 samples"),
     ("KL", "estimated (k3), beta 0.1", "summed, beta 0.018 to 0.07"),
     ("advantage", "divided by the deviation", "not divided, or GRPO, scaled"),
