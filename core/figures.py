@@ -26,7 +26,7 @@ from core.policies import Policy
 from core.recipes import STARTS
 from core.report import reached, read_metrics
 from core.rewards import TERMS, Rewards
-from core.yardstick import draw
+from core.yardstick import ALONG, draw
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -40,7 +40,8 @@ COLOURS = {  # one a run, the same in every figure and on the page
     "grpo-scaled": "#0072B2",
 }
 TRAINING = {"reward": "reward", "success": "judge success", "kl": "KL to the start, nats per image"}
-DIVERSITY = {"success": "judge success", "frechet": "Frechet", "coverage": "coverage", "entropy": "entropy"}
+DIVERSITY = {"success": "judge success", "frechet": "Frechet", "entropy": "pixel entropy, nats"}
+DIVERSITY |= {"coverage": f"coverage by {ALONG:,} samples"}  # the tables' is by more, hence higher
 FAILED = "#D55E00"  # the frame of a sample that the judge reads as another digit
 GRAY = "#777777"  # of runs outside the staircase
 plt.rcParams |= {"figure.constrained_layout.use": True, "savefig.dpi": 110, "font.size": 13}
@@ -101,7 +102,7 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
     for axis in axes.flat[len(panels) :]:  # not measured
         axis.set_axis_off()
     success = [entry["mean"] for entry in panels["judge success"]]
-    axes[0, 0].set_xlim(max(0.0, min(success) - 0.1), 1)
+    axes[0, 0].set(xlim=(max(0.0, min(success) - 0.1), 1), title="judge success (axis is cut)")
     axes[0, 0].invert_yaxis()
     save(figure, path)
 
@@ -144,8 +145,9 @@ def draw_steps(place: Place, judge: Classifier, task: str, name: str, path: Path
     images, failed = (torch.cat(part) for part in zip(*parts, strict=True))
     figure, axis = plt.subplots(figsize=(9, 0.9 * len(seen) + 0.5))
     height = show(axis, images, failed, columns=10)
+    axis.set_xticks([height * (i + 0.5) for i in range(10)], range(10))
     axis.set_yticks([height * (i + 0.5) for i in range(len(seen))], seen)
-    axis.set_title(f"{task}/{name}, after so many samples")
+    axis.set(title=f"{task}/{name}", xlabel="digit asked for", ylabel="samples seen")
     save(figure, path)
 
 

@@ -437,7 +437,9 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
     network.send("Network.emulateNetworkConditions", slow)
     page.locator("#train-start").dblclick()  # is one race
-    says(page, "#train-race .status", re.compile(r"Live, on this machine, at 8×8 pixels. Step [1-9]\d* of 300"))
+    says(
+        page, "#train-race .status", re.compile(r"Live, on this machine, at 8×8 pixels. Step [1-9]\d* of 300")
+    )
     network.send("Network.emulateNetworkConditions", {**slow, "latency": 0})
     assert page.locator("#train-race .racers .cell").count() == 160
     numbers = page.locator("#train-race .numbers").first
