@@ -385,7 +385,7 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     }
     some = samples_to_success(curves, 0.5, start=0.1)
     assert some == {"mean": None, "interval": None, "each": [30, 40, None], "above": False}
-    assert results.samples_cell(some) == "30 to never (2 of 3 seeds get there)"
+    assert results.samples_cell(some) == "30 or more (2 of 3 seeds get there)"
     assert samples_to_success({"2": curves["2"]}, 0.5, start=0.1)["each"] == [None]
     short = {"samples": [10], "success": [1.0]}  # a run of fewer steps than a window has
     assert samples_to_success({"0": short}, 0.5, start=0.1)["each"] == [None]
