@@ -88,6 +88,14 @@ window.grpo = (() => {
     return Math.min(most, shown + presses);
   }
 
+  // What the button that was pressed last asks of One step: how many updates, and whether for the next group.
+  let button = "";
+  addEventListener("click", (event) => { button = event.target.closest?.("button")?.id; }, true);
+  function counted(updates, most) {
+    if (button === "onestep-update") return [count(updates, most), false];
+    return [button === "onestep-draw" ? updates : 0, true];
+  }
+
   // Presenter mode: the page is a slide.
   function present(on) {
     root.classList.toggle("presenter", on);
@@ -157,6 +165,6 @@ window.grpo = (() => {
       if (document.hidden && !over) press(name.replace("-race", "-news"));
   }, 10_000);
 
-  return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, count, present,
+  return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, counted, present,
     run, news };
 })();

@@ -101,16 +101,18 @@ def build(page: Page) -> View:
     detail = [tokens, numbers, sums, chosen]
     inputs = [*where, choice]
     outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh]
-    # The browser counts, so that no press is lost: the server takes all that it has not yet taken.
-    for button, js in (
-        (update, f"(updates, fresh) => [grpo.count(updates, {UPDATES}), false]"),
-        (draw, "(updates, fresh) => [updates, true]"),
-        (reset, "(updates, fresh) => [0, true]"),
-    ):
-        pressed = button.click(
-            None, [updates, fresh], [updates, fresh], js=js, api_visibility="private", trigger_mode="multiple"
-        )
-        page.on(pressed.then, show, inputs, outputs)
+    # The browser counts, so that no press is lost: the server takes all that it has not yet taken. All three
+    # buttons have one event: of several, a late answer to one could replace that to another.
+    pressed = gr.on(
+        [update.click, draw.click, reset.click],
+        None,
+        [updates, fresh],
+        [updates, fresh],
+        js=f"(updates, fresh) => grpo.counted(updates, {UPDATES})",
+        api_visibility="private",
+        trigger_mode="multiple",
+    )
+    page.on(pressed.then, show, inputs, outputs)
     page.on(samples.select, choose, where, detail)
     page.on(tokens.select, point, where, detail)
     page.on(choice.input, guessed, [*where, choice], [answer])
