@@ -73,7 +73,7 @@ def logged(stage: Stage, kind: str, folder: Path, title: str) -> Stage:
                 if progress.policy is not None and progress.record.step % EVERY == 0:
                     sheet = draw_sheet(progress.policy, progress.record)
                 numbers = rounded(progress.record)
-                del numbers["step"]  # the axis that the others are drawn on
+                numbers.pop("step", None)  # the axis that the others are drawn on; classifiers count epochs
                 terms = numbers.pop("terms", {}).items()
                 numbers |= {f"terms/{name}": value for name, value in terms}
                 write(progress.done, numbers, sheet)

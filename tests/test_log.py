@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from core import checkpoints
-from core.log import draw_sheet
+from core.classifiers import ClassifierStep
+from core.log import draw_sheet, logged
 from core.place import Place
 from core.recipes import find_recipe
+from core.stages import Progress
 from core.train import main
 
 NUMBERS = {"reward", "terms/confidence", "success", "kl", "entropy", "clip_fraction", "gradient_norm"}
@@ -109,3 +111,10 @@ def test_nothing_is_imported_and_nothing_kept_unless_it_is_asked_for(command, tm
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert main(command) == 0
     assert not (tmp_path / "runs/log").exists()
+
+
+def test_a_training_that_counts_epochs_is_logged_as_well(tmp_path, monkeypatch):
+    trackio, record = Standin(), ClassifierStep(epoch=0, loss=0.5, accuracy=0.75)
+    monkeypatch.setitem(sys.modules, "trackio", trackio)
+    assert len(list(logged(iter([Progress(1, 2, "", record)]), "trackio", tmp_path, "classifier"))) == 1
+    assert trackio.points == [(1, {"epoch": 0, "loss": 0.5, "accuracy": 0.75})]
