@@ -157,7 +157,8 @@ def objective(
 def make_optimizer(policy: Policy, config: RLConfig):
     """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
     inputs = policy.label_inputs()
-    others = [one for one in policy.parameters() if one.requires_grad and one not in set(inputs)]
+    of_labels = set(inputs)
+    others = [one for one in policy.parameters() if one.requires_grad and one not in of_labels]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 

@@ -37,7 +37,7 @@ STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
 class Training(Work):
     """What every command that trains knows."""
 
-    log: Literal["tensorboard", "trackio"] | None = None  # curves and samples there too; else in runs/log
+    log: Literal["tensorboard", "trackio"] | None = None  # log curves and samples; TensorBoard's: runs/log
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class AllOptions(Training):
     """Everything from nothing, into checkpoints/, and the ladder."""
 
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
-    resume: bool = False  # keep what is whole, though it were trained with other settings
+    resume: bool = False  # keep what is whole, even if trained with other settings
 
     def __post_init__(self):
         check_ranges(self, seeds=(1, 1000))

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from demo import checks
-from demo.checks import RequestError, within
+from demo.checks import RequestError
 from demo.components import words
 from demo.engine import Engine
 
@@ -171,7 +171,7 @@ def in_range(controls: list[Component], values: Sequence) -> list:
     for value in values:
         own = None if isinstance(value, (gr.EventData, gr.Request)) else next(rest)
         is_slider = isinstance(own, gr.Slider)
-        found.append(within(value, own.minimum, own.maximum) if is_slider else value)
+        found.append(checks.within(value, own.minimum, own.maximum) if is_slider else value)
     return found
 
 

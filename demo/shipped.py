@@ -74,13 +74,18 @@ class Shipped:
     def _task(self, recipe: Any, task: Any) -> tuple[str, str]:
         return self._recipe(recipe), checks.one_of("task", task, STARTS)
 
+    def _folder(self, recipe: Any) -> Path:
+        """Where a recipe's files are. Raises RequestError for another name: no other folder is read."""
+        return self.root / checks.one_of("recipe", recipe, RECIPES)
+
     def _is_here(self, recipe: str, name: str) -> bool:
         folder = self.root / recipe / name
         return (folder / "config.json").is_file() and (folder / "weights.safetensors").is_file()
 
     def runs(self, recipe: str, task: str) -> list[str]:
         """Names of a task's runs that are here, in the order of the staircase."""
-        names = {path.parent.name for path in (self.root / recipe / task).glob("*/config.json")}
+        folder = self._folder(recipe) / checks.one_of("task", task, STARTS)
+        names = {path.parent.name for path in folder.glob("*/config.json")}
         found = [name for name in COLOURS if name in names] + sorted(names - set(COLOURS))
         return [name for name in found if self._is_here(recipe, f"{task}/{name}")]
 
@@ -110,8 +115,9 @@ class Shipped:
 
     def metrics(self, recipe: str) -> dict:
         """What core.evaluate measured, read once."""
-        if checks.one_of("recipe", recipe, RECIPES) not in self._metrics:
-            self._metrics[recipe] = read(self.root / recipe / "metrics.json", dict)
+        path = self._folder(recipe) / "metrics.json"
+        if recipe not in self._metrics:
+            self._metrics[recipe] = read(path, dict)
         return self._metrics[recipe]
 
     def measured(self, recipe: str, task: str, run: str) -> dict:
@@ -120,8 +126,9 @@ class Shipped:
 
     def recorded(self, recipe: str) -> dict[str, Any]:
         """Answers by question, see demo/record.py; {} where there are none of these weights."""
-        if checks.one_of("recipe", recipe, RECIPES) not in self._records:
-            found = read(self.root / recipe / "recorded.json", dict)
+        path = self._folder(recipe) / "recorded.json"
+        if recipe not in self._records:
+            found = read(path, dict)
             fits = found.get("weights") == self.fingerprint(recipe)
             self._records[recipe] = found.get("answers", {}) if fits else {}
         return self._records[recipe]

@@ -92,7 +92,7 @@ class Race(threading.Thread):
         return self.state == "paused" and self.seconds("paused") > PATIENCE and len(self.trainer.line) > 1
 
     def take_turn(self) -> None:
-        """Go on, if it waits, no other race runs, and none whose page is there stands before it."""
+        """Let it run, if it waits, no other race runs, and none whose page is there stands before it."""
         with self.trainer.lock:
             line = [race for race in self.trainer.line if race.left is None]
             busy = any(race.state == "running" for race in line)
@@ -108,7 +108,8 @@ class Race(threading.Thread):
                 self.enter("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
             elif self.keeps_waiting():
                 self.enter("stopped", f"Stopped: paused for {PATIENCE:.0f} seconds while others waited.")
-            self.take_turn()
+            elif self.state == "waiting":
+                self.take_turn()
             if self.state in ENDED:
                 raise Stopped
             if self.state == "running":

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -322,10 +323,12 @@ def test_a_mistake_that_has_no_title_yet_shows_its_name(engine):
 
 def test_a_recipe_that_is_not_here_is_refused_before_any_file_is_looked_for(engine):
     """Else a request could have the server read all weights under any folder."""
-    for ask in (engine.recorded, engine.metrics, engine.has_example):
+    for ask in (engine.recorded, engine.metrics, engine.has_example, partial(engine.runs, task="steer")):
         for recipe in ("/", "..", "x" * 90_000, None, 7):
             with pytest.raises(RequestError, match=r"recipe is .{1,60}; allowed: pixels-8x8, patches-28x28"):
                 ask(recipe)
+    with pytest.raises(RequestError, match="task is '/'; allowed: steer, refine"):
+        engine.runs("pixels-8x8", "/")
 
 
 # What is recorded, and what is here.

@@ -63,10 +63,10 @@ def build(page: Page) -> View:
 
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
-        offered = gr.Button(visible=engine.has_example(recipe))  # refuses another recipe
         here = engine.runs(recipe, task)
         known = [name for name in names if name in here] or here[-1:]
         who = gr.Dropdown(choices=choices(recipe, task), value=known)
+        offered = gr.Button(visible=engine.has_example(recipe))
         return [*recorded(recipe, task, known, *weights), who, offered]
 
     def begin(recipe, task, names, digits, steps, group, beta, lr, seed, picture, *weights):
