@@ -23,6 +23,15 @@ GROUPS = (4, 16, 64)  # samples of a group in One step
 UPDATES = 40  # the most that are taken there: the learning rate is then zero
 
 
+def on_one_core() -> None:
+    """For a thread that answers. A second core would save a third of the time, and where that core is busy,
+    PyTorch waits for it many times longer.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
 class Engine(Races):
     """The answers to every tab. Thread-safe: one question at a time uses the models of a recipe."""
 
@@ -30,7 +39,7 @@ class Engine(Races):
         super().__init__(root)
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
         # Of each recipe a thread of its own: in any that comes along, each would keep memory of its own.
-        self._workers = {recipe: ThreadPoolExecutor(1) for recipe in RECIPES}
+        self._workers = {recipe: ThreadPoolExecutor(1, initializer=on_one_core) for recipe in RECIPES}
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
@@ -53,13 +62,7 @@ class Engine(Races):
         """What a task gives, in the thread of a recipe's models. How many may wait is the queue's business,
         see demo/turns.py.
         """
-
-        def shared() -> Any:
-            if self._trainer is not None:
-                self._trainer.share_cores()
-            return task()
-
-        return self._workers[recipe].submit(shared).result()
+        return self._workers[recipe].submit(task).result()
 
     def warm_up(self) -> None:
         """Import torch and draw once with each policy: a server does so in a thread, once its page is up."""

@@ -164,7 +164,7 @@ class Trainer:
     """All races of a server."""
 
     def __init__(self):
-        self.lock, self.threads = threading.RLock(), torch.get_num_threads()
+        self.lock = threading.RLock()
         sys.setswitchinterval(0.001)  # a thread that trains gives way sooner to one that answers
         self.workers = ThreadPoolExecutor(MOST_RACERS, initializer=step_back)  # a thread a run
         self.races: dict[str, Race] = {}
@@ -193,10 +193,6 @@ class Trainer:
                     other.enter("stopped", "Stopped: you began another one.")
             if sum(other.visitor[0] == visitor[0] for other in others) >= QUEUE // 2:
                 race.enter("stopped", "Stopped: too many trainings were begun from your address.")
-
-    def share_cores(self) -> None:
-        """For other model work in this thread: beside a race, threads wait for each other too long."""
-        torch.set_num_threads(1 if self.line else self.threads)
 
     def finish(self, race: Race) -> None:
         """Free the turn; what was trained may be used from now on, and the oldest of it is forgotten."""
