@@ -60,15 +60,18 @@ def window(browser):
 
 @pytest.fixture
 def visit(window, address):
-    """Opens the page in a tab; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``."""
+    """Opens the page in a tab; what it asked for is in ``page.asked``, what went wrong in ``page.wrong``.
+
+    Nothing moves by itself unless a test asks for that: a picture that moves takes a third of a core.
+    """
     pages = []
 
-    def open_page(link="", width=1440, height=900, at=address, **media):
+    def open_page(link="", width=1440, height=900, at=address, reduced_motion="reduce", **media):
         page = window.new_page()
         page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(**media)
+        page.emulate_media(reduced_motion=reduced_motion, **media)
         page.set_default_timeout(PATIENCE)
-        page.asked, page.wrong = [], []
+        page.at, page.asked, page.wrong = at, [], []
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(at + "/" + link)
