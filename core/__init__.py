@@ -15,7 +15,7 @@ For reading in one evening, in this order; the first three lines are the lesson,
     metrics, yardstick                     what is measured, and how
     evaluate, report, figures              the ladder, metrics.json, and pictures of it
     stages, train                          what is trained in which order, and the command line
-    parallel, log                          several processes that train as one; curves in TensorBoard
+    parallel                               several processes that train as one
     hub                                    checkpoints from the Hugging Face Hub
 """
 

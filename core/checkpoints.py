@@ -9,7 +9,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
@@ -79,6 +79,8 @@ def save(
     weights = {}
     for name, value in model.state_dict().items():
         weights[name] = (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise FloatingPointError(f"{name} holds values that half precision cannot; lower lr.")
     packed = safetensors.torch.save(weights)
     config = {"format": FORMAT, "kind": kind, "model": shape, "sha256": hashlib.sha256(packed).hexdigest()}
     with replaced(Path(folder)) as fresh:
@@ -95,20 +97,29 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     """
     folder = Path(folder)
     config, about, path = read_config(folder), folder / "config.json", folder / "weights.safetensors"
-    kind = config.get("kind")
+    kind, shape = config.get("kind"), config.get("model")
     if kind not in kinds:
         raise CheckpointError(f"{about} describes a {kind!r:.40}; expected {' or '.join(kinds)}.")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing.")
     try:
         with torch.device("meta"):  # shapes without memory: nothing large is made before the weights agree
-            wanted = build(kind, config.get("model")).state_dict()
+            empty = build(kind, shape)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         why = why[:200].encode("utf-8", "backslashreplace").decode()  # it may quote any name, of any length
         raise CheckpointError(f"{about} describes no {kind} that can be built: {why}.") from error
-    weights = read_weights(path, wanted)
+    try:
+        weights = safetensors.torch.load_file(path)
+        empty.load_state_dict(weights, assign=True)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}.") from error
+    except RuntimeError as error:
+        why = str(error).split("\n\t")[:2][-1].rstrip(".")[:200]  # the first of PyTorch's list
+        raise CheckpointError(f"{path} does not match its config.json: {why}.") from error
     if config.get("sha256") not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
         raise CheckpointError(f"{path} is damaged, or was not saved with the config.json beside it.")
-    model = build(kind, config["model"])
+    model = build(kind, shape)
     model.load_state_dict(weights)
     for name, value in model.state_dict().items():
         if not bool(torch.isfinite(value).all()):
@@ -116,34 +127,11 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     return model.eval()
 
 
-def read_weights(path: Path, wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights in a file. Raises CheckpointError unless they have the names and shapes that are wanted."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing.")
-    try:
-        with safe_open(path, "pt") as file:
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
-            expected = {name: list(value.shape) for name, value in wanted.items()}
-            for name in sorted(shapes.keys() | expected.keys()):
-                found, right = shapes.get(name, "none"), expected.get(name, "none")
-                if found != right:
-                    differs = f"{name!r:.60} has shape {found}, not {right}"
-                    raise CheckpointError(f"{path} does not match its config.json: {differs}.")
-            return {name: file.get_tensor(name) for name in wanted}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}.") from error
-
-
 def check_recipe(folder: str | Path, recipe: str) -> None:
-    """Raise CheckpointError if a checkpoint has other numbers than its recipe gives: it is another one's."""
-    config, wanted = read_config(folder), RECIPES[recipe]
-    shape = config.get("model")
-    numbers = wanted.policy_shape() if config.get("kind") in POLICIES else wanted.tokenizer_shape
-    for name, number in numbers.items():
-        found = shape.get(name, number) if isinstance(shape, dict) else None
-        if found != number:
-            words = f"is not of {recipe}: {name} is {found!r:.40}, not {number}"
-            raise CheckpointError(f"{Path(folder) / 'config.json'} {words}.")
+    """Raise CheckpointError where a checkpoint says that it is another recipe's."""
+    found = read_config(folder).get("recipe", recipe)
+    if found != recipe:
+        raise CheckpointError(f"{Path(folder) / 'config.json'} is of {found!r:.40}, not of {recipe}.")
 
 
 def exists(folder: str | Path) -> bool:

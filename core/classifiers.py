@@ -7,7 +7,6 @@ measurements, not one.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -15,15 +14,6 @@ from torch.nn import functional as F
 
 from core.configs import ClassifierConfig
 from core.data import augment
-
-
-@dataclass(frozen=True)
-class ClassifierStep:
-    """One record of training, averaged over an epoch."""
-
-    epoch: int
-    loss: float
-    accuracy: float
 
 
 class Classifier(nn.Module):
@@ -96,8 +86,8 @@ def train_classifier(
     prepare: Callable[[torch.Tensor], torch.Tensor],
     config: ClassifierConfig,
     generator: torch.Generator,
-) -> Iterator[ClassifierStep]:
-    """Train in place, one record an epoch; the model is left in evaluation mode.
+) -> Iterator[dict[str, float]]:
+    """Train in place; yields an epoch's averages. The model is left in evaluation mode.
 
     Args:
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them: they are augmented before they shrink.
@@ -108,7 +98,8 @@ def train_classifier(
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.02)
     steps = config.epochs * math.ceil(len(images) / config.batch)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, steps, pct_start=0.1)
+    warmup = 0.1 if steps > 10 else 0.3  # a warm-up of one step is a division by zero there
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, steps, pct_start=warmup)
     for epoch in range(config.epochs):
         model.train()
         losses, right = [], 0
@@ -123,7 +114,8 @@ def train_classifier(
             losses.append(loss.detach())
             right += int((logits.argmax(1) == wanted).sum())
         model.eval()
-        yield ClassifierStep(epoch, torch.stack(losses).mean().item(), right / len(images))
+        loss = torch.stack(losses).mean().item()
+        yield {"epoch": epoch, "loss": loss, "accuracy": right / len(images)}
 
 
 @torch.no_grad()

@@ -5,21 +5,15 @@ another folder.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
-from torchvision.datasets import MNIST
+from torchvision.datasets.mnist import MNIST, read_image_file, read_label_file
 from torchvision.datasets.utils import download_and_extract_archive
 
-from core.files import made
-
-SIZES = {  # of MNIST's files, in bytes
-    "train-images-idx3-ubyte": 47_040_016,
-    "train-labels-idx1-ubyte": 60_008,
-    "t10k-images-idx3-ubyte": 7_840_016,
-    "t10k-labels-idx1-ubyte": 10_008,
-}
+from core.files import prune
 
 
 class DataError(RuntimeError):
@@ -38,27 +32,29 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
     Raises:
         DataError: a file is missing and cannot be downloaded, or is damaged.
     """
-    root = Path(root or os.environ.get("MNIST_ROOT") or "data").absolute()
-    for archive, md5 in MNIST.resources:
-        path = root / "MNIST" / "raw" / archive.removesuffix(".gz")
-        try:
-            if not path.exists():
-                fetch(path, md5)
-            size = path.stat().st_size
-        except (OSError, RuntimeError, ValueError) as error:
-            why = str(error).partition("\n")[0] or type(error).__name__
-            raise DataError(
-                f"{path} is missing and could not be downloaded ({why}); put it there, or name a folder that "
-                "holds MNIST/raw with --data-root."
-            ) from error
-        if size != SIZES[path.name]:
-            how = f"{size:,} bytes, not {SIZES[path.name]:,}"
-            raise DataError(f"{path} is damaged ({how}); delete it to download it again.")
+    raw = Path(root or os.environ.get("MNIST_ROOT") or "data").absolute() / "MNIST" / "raw"
+    pictures, digits = MNIST.resources[:2] if train else MNIST.resources[2:]
+    images = read(raw, *pictures, read_image_file)
+    labels = read(raw, *digits, read_label_file)
+    return images[:, None].float() / 255, labels
+
+
+def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tensor]) -> torch.Tensor:
+    """One of MNIST's files, made from its archive if it is absent, which is downloaded unless it is there."""
+    path = raw / archive.removesuffix(".gz")
     try:
-        dataset = MNIST(root, train=train)
-    except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
-        raise DataError(f"MNIST in {path.parent} is damaged; delete it to download it again.") from error
-    return dataset.data[:, None].float() / 255, dataset.targets.long()
+        if not path.exists():
+            fetch(path, md5)
+    except (OSError, RuntimeError, ValueError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"{path} is missing and could not be downloaded ({why}); put it there, or name a folder that "
+            "holds MNIST/raw with --data-root."
+        ) from error
+    try:
+        return reader(path)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise DataError(f"{path} is damaged; delete it to download it again.") from error
 
 
 def fetch(path: Path, md5: str) -> None:
@@ -66,14 +62,14 @@ def fetch(path: Path, md5: str) -> None:
 
     Raises OSError, RuntimeError or ValueError.
     """
-    with made(path.parent):
-        for mirror in MNIST.mirrors:
-            name = f"{path.name}.gz"
-            try:
-                return download_and_extract_archive(mirror + name, path.parent, filename=name, md5=md5)
-            except (OSError, RuntimeError) as error:  # no network, a refusal, a damaged archive
-                problem = error
-        raise problem
+    for mirror in MNIST.mirrors:
+        name = f"{path.name}.gz"
+        try:
+            return download_and_extract_archive(mirror + name, path.parent, filename=name, md5=md5)
+        except (OSError, RuntimeError) as error:  # no network, a refusal, a damaged archive
+            problem = error
+    prune(path.parent)
+    raise problem
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:

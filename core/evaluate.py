@@ -13,7 +13,6 @@ trains each mistake of core.mistakes and the same done right, and adds what they
 
 import dataclasses
 import functools
-import itertools
 import sys
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from core.classifiers import predict
 from core.files import reserved, write_json
 from core.metrics import best_of_n_kl, best_of_n_success
 from core.mistakes import MISTAKES, Mistake, as_used, learner, start_of
-from core.place import Place, Work, exit_code
+from core.place import Place, Where, command
 from core.policies import Policy
 from core.recipes import STARTS, Run, find_recipe
 from core.report import Report, fingerprint, means, read_metrics, text
@@ -39,10 +38,9 @@ LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success, for which samples are counted
 
 
 @dataclass(frozen=True)
-class Options(Work):
+class Options(Where):
     """Measures every checkpoint of a recipe."""
 
-    samples: int = SAMPLES  # samples a row
     resume: bool = False  # measure again only what has changed
     mistakes: bool = False  # train and measure those of core.mistakes instead: minutes
 
@@ -177,7 +175,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
     Whatever recipe they are of, all are kept with ``place``'s, each as soon as it is measured. Samples are
     drawn at temperature 1, see ``as_used``; the KL of both is to the task's start.
     """
-    path, known = place.folder("metrics.json"), {}
+    path = place.folder("metrics.json")
     with reserved(path):
         metrics = read_metrics(place)
         before = metrics.get("mistakes", {})
@@ -190,15 +188,13 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
             if resume and about.items() <= before.get(name, {}).items():
                 continue
             yardstick = Yardstick(here, mistake.config.digits)
-            values: dict[str, list] = {"mistake": [], "right": []}
-            for seed, kind in itertools.product(range(seeds), values):
-                run = mistake if kind == "mistake" else mistake.right
-                key = f"{seed} {mistake.recipe} {mistake.task} {run}"  # several share a right run
-                if key not in known:
+            for kind, run in (("mistake", mistake), ("right", mistake.right)):
+                figures = []
+                for seed in range(seeds):
                     policy = as_used(run, learn(here, mistake.task, run, seed))
-                    known[key] = yardstick.measure(policy, here.start(mistake.task), labels, nll=False)
-                values[kind].append(known[key])
-            metrics["mistakes"][name] = about | {kind: means(figures) for kind, figures in values.items()}
+                    figures.append(yardstick.measure(policy, here.start(mistake.task), labels, nll=False))
+                about[kind] = means(figures)
+            metrics["mistakes"][name] = about
             write_json(path, metrics, indent=0)
     return metrics
 
@@ -219,21 +215,11 @@ def learn(place: Place, task: str, run: Run, seed: int) -> Policy:
     return policy
 
 
-def main(arguments: list[str] | None = None) -> int:
-    def work() -> None:
-        options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
-        if options.samples < 100 or options.samples % 10:
-            raise ValueError(f"--samples is {options.samples}; allowed: 100 or more, in tens.")
-        place = options.place()
-        if options.mistakes and options.samples != SAMPLES:
-            raise ValueError("--samples is of the ladder's rows; --mistakes has its own number of them.")
-        if options.mistakes:
-            found = evaluate_mistakes(place, options.resume)
-        else:
-            found = evaluate(place, options.samples, options.resume)
-        print(text(found))
-
-    return exit_code(work, again="With --resume, what was measured is kept.")
+@command
+def main(arguments: list[str]) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m core.evaluate")
+    measure = evaluate_mistakes if options.mistakes else evaluate
+    print(text(measure(options.place(), resume=options.resume)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torchvision.utils import make_grid
 
 from core import checkpoints
 from core.classifiers import Classifier, predict
-from core.place import Place, Where, exit_code
+from core.place import Place, Where, command
 from core.policies import Policy
 from core.recipes import STARTS
 from core.report import reached, read_metrics
@@ -227,13 +227,11 @@ class Options(Where):
     out: Path = Path("docs/figures")  # where the figures go
 
 
-def main(arguments: list[str] | None = None) -> int:
-    def work() -> None:
-        options = tyro.cli(Options, args=arguments, prog="python -m core.figures")
-        draw_all(options.place(), options.out / options.recipe)
-        print(f"drawn into {options.out / options.recipe}")
-
-    return exit_code(work)
+@command
+def main(arguments: list[str]) -> None:
+    options = tyro.cli(Options, args=arguments, prog="python -m core.figures")
+    draw_all(options.place(), options.out / options.recipe)
+    print(f"drawn into {options.out / options.recipe}")
 
 
 if __name__ == "__main__":

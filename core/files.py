@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -25,21 +24,17 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value, indent: int | None = None) -> None:
     """Write a file whole or not at all."""
     fresh = path.with_name(path.name + ".writing")
-    fresh.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
-
-
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """A folder, made if it is absent; it and its parents go again where nothing was written into them."""
-    absent = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
+        fresh.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(fresh, path)
     finally:
-        for place in absent:
-            with suppress(OSError, ValueError):  # something is in it, or it was never made
-                place.rmdir()
+        fresh.unlink(missing_ok=True)
+
+
+def prune(folder: Path) -> None:
+    """Remove a folder and its parents, as far as they are empty."""
+    with suppress(OSError):
+        os.removedirs(folder)
 
 
 @contextmanager
@@ -79,9 +74,9 @@ def reserved(path: Path) -> Iterator[None]:
     path = Path(os.path.abspath(path))
     with ExitStack() as stack:
         try:
-            stack.enter_context(made(path.parent))
-            with tempfile.TemporaryFile(dir=path.parent):
-                free = shutil.disk_usage(path.parent).free
+            stack.callback(prune, path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(path.parent).free
             lock = FileLock(path.with_name(f".writing-{path.name}.lock"))
             lock.acquire(timeout=0)
             stack.callback(lock.release)

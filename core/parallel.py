@@ -46,13 +46,9 @@ def joined(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-@contextmanager
-def rank_0_first() -> Iterator[None]:
-    """The others wait until rank 0 is through: what it makes, they find."""
-    if rank() > 0:
-        dist.barrier()
-    yield
-    if ranks() > 1 and rank() == 0:
+def wait() -> None:
+    """Until all ranks are here."""
+    if ranks() > 1:
         dist.barrier()
 
 

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -160,37 +160,32 @@ class Where:
     recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
     checkpoints: Path = checkpoints.ROOT  # where what ships is
     runs: Path = RUNS  # where what does not ship is
+    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"  # auto: a GPU if there is one
 
     def place(self) -> Place:
         recipe, device = find_recipe(self.recipe), find_device(self.device)
-        return Place(recipe, self.checkpoints, self.runs, device=device)
+        return Place(recipe, self.checkpoints, self.runs, self.data_root, device)
 
 
-@dataclass(frozen=True)
-class Work(Where):
-    """The options of the commands that train and measure."""
+def command(work: Callable[[list[str]], None]) -> Callable[..., int]:
+    """Makes a function of a command line a ``main`` that returns the exit code.
 
-    data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
-
-    def place(self) -> Place:
-        return replace(super().place(), data_root=self.data_root)
-
-
-def exit_code(work: Callable[[], None], again: str = "The same command starts anew.") -> int:
-    """Do a command's work. What it cannot do it says in a sentence: 2 for what is refused, 1 for what failed.
-
-    Args:
-        again: how to go on after Ctrl-C.
+    What cannot be done is said in a sentence: code 2 for what is refused, 1 for what failed.
     """
-    try:
-        work()
-    except KeyboardInterrupt:
-        print(f"stopped; what was finished is kept, nothing is half-written. {again}", file=sys.stderr)
-        return 130
-    except (ValueError, DataError, CheckpointError, FloatingPointError, OSError) as error:
-        refused = isinstance(error, ValueError)
-        if not refused or os.environ.get("RANK", "0") == "0":  # all of torchrun's processes refuse alike
-            print(f"error: {error}", file=sys.stderr)
-        return 2 if refused else 1
-    return 0
+
+    def main(arguments: list[str] | None = None) -> int:
+        try:
+            work(sys.argv[1:] if arguments is None else arguments)
+        except KeyboardInterrupt:
+            again = "What knows --resume goes on with it; everything else starts anew."
+            print(f"stopped; what was finished is kept, nothing is half-written. {again}", file=sys.stderr)
+            return 130
+        except (ValueError, DataError, CheckpointError, FloatingPointError, OSError) as error:
+            refused = isinstance(error, ValueError)
+            if not refused or os.environ.get("RANK", "0") == "0":  # all of torchrun's processes refuse alike
+                print(f"error: {error}", file=sys.stderr)
+            return 2 if refused else 1
+        return 0
+
+    return main

@@ -5,40 +5,29 @@ for RL to learn), and with.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 
 from core.configs import PretrainConfig
-from core.data import augment
+from core.data import augment, resize
 from core.policies import LABELS, Policy, gather
 from core.rl import descend
-
-
-@dataclass(frozen=True)
-class PretrainStep:
-    """One record of pretraining. ``nll`` is of the training batch, in nats per image."""
-
-    step: int
-    nll: float
 
 
 def pretrain(
     policy: Policy,
     images: torch.Tensor,
     labels: torch.Tensor | None,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
     config: PretrainConfig,
     generator: torch.Generator,
-) -> Iterator[PretrainStep]:
-    """Train in place, one record a step. Raises FloatingPointError where it diverges, ValueError where labels
-    are to be withheld from a policy that has no label for none.
+) -> Iterator[dict[str, float]]:
+    """Train in place; yields a batch's NLL, in nats per image. Raises FloatingPointError where it diverges,
+    ValueError where labels are to be withheld from a policy that has no label for none.
 
     Args:
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
         labels: (N,) int64, or None to pretrain without labels: then the label inputs are not touched.
-        prepare: (B, 1, 28, 28) to pictures of the policy's size.
         generator: picks the batches, on the CPU.
     """
     if config.drop and policy.largest_label < LABELS:
@@ -60,24 +49,24 @@ def pretrain(
             batch = images[picked]
             if step < config.augmented * config.steps:
                 batch = augment(batch, config.strength, generator)
-            tokens = policy.tokenizer.encode(prepare(batch).to(policy.device))  # (B, T)
+            tokens = policy.tokenizer.encode(resize(batch, policy.tokenizer.size).to(policy.device))  # (B, T)
             asked = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
             if config.drop:  # guidance needs to know what the policy draws when it is told nothing
                 asked = asked.where(torch.rand(len(asked), generator=generator) >= config.drop, LABELS)
             nll = -gather(policy.log_probs(asked.to(policy.device), tokens), tokens).sum(1).mean()
             descend(nll, policy, optimizer, config)
             schedule.step()
-            yield PretrainStep(step, nll.item())
+            yield {"step": step, "nll": nll.item()}
     finally:
         for parameter in policy.label_inputs():
             parameter.requires_grad_(True)
 
 
 @torch.no_grad()
-def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(N,) negative log-likelihood of each picture given its label, in nats per image."""
+def heldout_nll(policy: Policy, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """The mean negative log-likelihood of pictures given their labels, in nats per image."""
     parts = []
     for some, known in zip(images.split(200), labels.split(200), strict=True):
-        tokens = policy.tokenizer.encode(some.to(policy.device))
+        tokens = policy.tokenizer.encode(resize(some, policy.tokenizer.size).to(policy.device))
         parts.append(-gather(policy.log_probs(known.to(policy.device), tokens), tokens).sum(1))
-    return torch.cat(parts)
+    return torch.cat(parts).mean().item()

@@ -75,7 +75,8 @@ class Report:
     def write(self, done: bool = False) -> None:
         """Until all is ``done``, what was measured before stands in for what has not been measured yet."""
         rows = self.rows if done else self.rows_before | self.rows
-        runs = self.runs if done else self.runs_before | self.runs
+        before = {} if done else self.runs_before
+        runs = {task: before.get(task, {}) | self.runs.get(task, {}) for task in before | self.runs}
         content = {**self.about, "rows": list(rows.values()), "runs": runs, **self.mistakes}
         write_json(self.path, content, indent=0)
 

@@ -49,6 +49,7 @@ class RLStep:
     gradient_norm: float  # of the last update, before it was limited
     zero_variance: int  # groups whose rewards are all equal
     tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves
+    images: torch.Tensor = field(repr=False)  # (B, 1, H, W) the same as pictures
     rewards: torch.Tensor = field(repr=False)  # (L, G)
 
 
@@ -120,6 +121,7 @@ def train(
                 gradient_norm=norm,
                 zero_variance=int(zero_variance(reward).sum()),
                 tokens=rollout.tokens,
+                images=images,
                 rewards=reward,
             )
     finally:

@@ -1,6 +1,7 @@
 """The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved.
 
-A stage is a generator of its progress: the command line draws a bar from it, and core.log curves.
+A stage yields the records of its training, one by one: the command line draws a bar from them, and
+``logged`` curves. Exhausted, it has saved its checkpoint.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torchvision.utils import make_grid
 
 from core import checkpoints
 from core.classifiers import accuracy, train_classifier
@@ -19,29 +21,26 @@ from core.data import halves, load_mnist
 from core.files import replaced
 from core.parallel import pooled, rank, ranks, share
 from core.place import Place, prepare
-from core.policies import Policy
 from core.pretrain import heldout_nll, pretrain
 from core.recipes import STARTS, Run
 from core.rewards import Rewards
-from core.rl import train
+from core.rl import RLStep, train
 from core.vqvae import train_tokenizer
+
+EVERY, ROW = 10, 8  # steps between sheets in a log; samples a label
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a stage is."""
+class Stage:
+    """What trains one checkpoint."""
 
-    done: int
-    total: int
-    note: str
-    record: Any = None  # a step's, where there is one
-    policy: Policy | None = None  # of a run: what is in training; it decodes the record's tokens
-
-
-Stage = Iterator[Progress]
+    title: str
+    folder: Path  # where it goes
+    total: int  # of its records
+    records: Iterator[Any]
 
 
-def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: int, out: Path) -> Stage:
+def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: int, out: Path) -> Iterator:
     """Train the classifier (kind "classifier") or the judge (kind "judge"), each on its own half of MNIST."""
     images, labels = load_mnist(True, place.data_root)
     test_images, test_labels = load_mnist(False, place.data_root)
@@ -51,28 +50,26 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
         torch.manual_seed(seed + 1)
         model = checkpoints.build(kind, shape).to(place.device)
-        for step in train_classifier(model, images[picked], labels[picked], fit, config, generator):
-            curve.append(dataclasses.asdict(step))
-            yield Progress(step.epoch + 1, config.epochs, f"accuracy in training {step.accuracy:.2%}", step)
+        for record in train_classifier(model, images[picked], labels[picked], fit, config, generator):
+            curve.append(record)
+            yield record
     right = accuracy(model, fit(test_images), test_labels)
     about = {"recipe": place.recipe.name, "seed": seed, "config": dataclasses.asdict(config)}
     checkpoints.save(out, model, kind, shape, {**about, "test_accuracy": right}, curve)
-    yield Progress(config.epochs, config.epochs, f"test accuracy {right:.2%}")
 
 
-def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Stage:
+def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Iterator:
     """Train the patch tokenizer; ``core.evaluate`` measures how well the judge reads what it decodes."""
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
-    images, test = (prepare(place.recipe)(load_mnist(train, place.data_root)[0]) for train in (True, False))
+    images, test = (prepare(place.recipe)(load_mnist(half, place.data_root)[0]) for half in (True, False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = checkpoints.build("tokenizer", shape).to(place.device)
     curve = []
     for record in train_tokenizer(tokenizer, images, config, torch.Generator().manual_seed(seed)):
-        if record.step % 20 == 0:
+        if record["step"] % 20 == 0:
             curve.append(rounded(record))
-        note = f"MSE {record.mse:.4f}, {record.used} of {config.codes} codes in use"
-        yield Progress(record.step + 1, config.steps, note, record)
+        yield record
     test = test.to(place.device)
     drawn = torch.cat([tokenizer.decode(tokenizer.encode(part)) for part in test.split(500)])
     mse = (drawn - test).square().mean().item()
@@ -80,34 +77,32 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     checkpoints.save(out, tokenizer, "tokenizer", shape, about, curve)
     if out == place.folder("tokenizer"):
         place.save_random()  # it holds the tokenizer, and every policy starts from it
-    yield Progress(config.steps, config.steps, f"test MSE {mse:.4f}")
 
 
-def random_stage(place: Place) -> Stage:
-    """Save the untrained policy."""
+def random_stage(place: Place) -> Iterator:
+    """Save the untrained policy; there is nothing to record."""
     place.save_random()
-    yield Progress(1, 1, "saved")
+    yield from ()
 
 
-def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, out: Path) -> Stage:
+def pretrain_stage(place: Place, start: str, config: PretrainConfig, seed: int, out: Path) -> Iterator:
     """Pretrain the untrained policy: start is "unlabelled" or "labelled"."""
     images, labels = load_mnist(True, place.data_root)
     test_images, test_labels = load_mnist(False, place.data_root)
-    policy, fit, curve = place.policy("random").train(), prepare(place.recipe), []
+    policy, curve = place.policy("random").train(), []
     known = labels if start == "labelled" else None
-    for record in pretrain(policy, images, known, fit, config, torch.Generator().manual_seed(seed)):
-        if record.step % 20 == 0:
+    for record in pretrain(policy, images, known, config, torch.Generator().manual_seed(seed)):
+        if record["step"] % 20 == 0:
             curve.append(rounded(record))
-        yield Progress(record.step + 1, config.steps, f"NLL {record.nll:.2f} nats per image", record)
-    nll = heldout_nll(policy, fit(test_images), test_labels).mean().item()
+        yield record
+    nll = heldout_nll(policy, test_images, test_labels)
     about = {"recipe": place.recipe.name, "seed": seed, "test_nll": nll, "config": dataclasses.asdict(config)}
     checkpoints.save(out, policy, place.recipe.kind, place.recipe.policy_shape(), about, curve)
-    yield Progress(config.steps, config.steps, f"test NLL {nll:.2f} nats per image")
 
 
 def rl_stage(
     place: Place, task: str, name: str, run: Run, seed: int, out: Path, snapshots: bool = False
-) -> Stage:
+) -> Iterator:
     """Train a task's start by one of its runs. Needs no MNIST: rewards are all it learns from.
 
     Args:
@@ -131,67 +126,96 @@ def rl_stage(
             if record.step + 1 in wanted and record.step + 1 < config.steps:
                 along = {**about, "samples": record.samples}
                 checkpoints.save(kept / f"step-{record.step + 1}", policy, recipe.kind, shape, along)
-            note = f"reward {record.reward:.3f}, judge {record.success:.1%}, KL {record.kl:.2f}"
-            yield Progress(record.step + 1, config.steps, note, record, policy)
+            yield record
         about |= {"samples": record.samples, "seconds": round(record.seconds, 1), "processes": ranks()}
         if rank() == 0:
             checkpoints.save(out, policy, recipe.kind, shape, about, curve)
 
 
-def rounded(record) -> dict:
+def rounded(record: RLStep | dict) -> dict:
     """The numbers of a record, without its tensors, rounded for the curve that ships."""
     plain = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
+    for name, value in (vars(record) if isinstance(record, RLStep) else record).items():
         if isinstance(value, dict):
-            value = {name: round(part, 5) for name, part in value.items()}
-        if not isinstance(value, torch.Tensor):
-            plain[field.name] = round(value, 5) if isinstance(value, float) else value
+            plain[name] = rounded(value)
+        elif not isinstance(value, torch.Tensor):
+            plain[name] = round(value, 5) if isinstance(value, float) else value
     return plain
 
 
-def stage_of(place: Place, name: str, config: Any, seed: int, out: Path) -> Stage:
-    """The stage that trains a checkpoint, by its name, if it is no run's; ``config``: None for "random"."""
+def stage_of(place: Place, name: str, config: Any, seed: int, folder: Path, snapshots: bool = False) -> Stage:
+    """The stage that trains a checkpoint, by its name; ``config`` is the Run if that is "TASK/RUN"."""
+    title, total = name + f" seed {seed}" * (seed > 0), 0
     if name in ("classifier", "judge"):
-        return classifier_stage(place, name, config, seed, out)
-    if name == "tokenizer":
-        return tokenizer_stage(place, config, seed, out)
-    if name == "random":
-        return random_stage(place)
-    return pretrain_stage(place, name, config, seed, out)
+        total, records = config.epochs, classifier_stage(place, name, config, seed, folder)
+    elif name == "tokenizer":
+        total, records = config.steps, tokenizer_stage(place, config, seed, folder)
+    elif name == "random":
+        records = random_stage(place)
+    elif isinstance(config, Run):
+        records = rl_stage(place, *name.split("/"), config, seed, folder, snapshots)
+        total = config.config.steps
+    else:
+        total, records = config.steps, pretrain_stage(place, name, config, seed, folder)
+    return Stage(title, folder, total, records)
 
 
-def unless_whole(folder: Path, kind: str, recipe: str, stage: Stage) -> Stage:
-    """A stage that has nothing to do where a checkpoint of that kind and recipe is whole already."""
+def unless_whole(stage: Stage, place: Place) -> Iterator:
+    """A stage's records; none where its checkpoint is whole already."""
+    kind = stage.title if stage.title in checkpoints.BUILDERS else place.recipe.kind
     try:
-        checkpoints.load(folder, (kind,))
-        checkpoints.check_recipe(folder, recipe)
-        if "run" in checkpoints.read_config(folder):
-            checkpoints.read_curve(folder)
-        stage = iter([Progress(1, 1, "kept")])
-    except checkpoints.CheckpointError:
-        pass  # missing, damaged, or another one's: trained anew
-    yield from stage
+        checkpoints.load(stage.folder, (kind,))
+        checkpoints.check_recipe(stage.folder, place.recipe.name)
+        if "run" in checkpoints.read_config(stage.folder):
+            checkpoints.read_curve(stage.folder)
+        print(f"{stage.title}: kept")
+    except checkpoints.CheckpointError:  # missing, damaged, or another one's: trained anew
+        yield from stage.records
 
 
-def every_stage(place: Place, seeds: int, resume: bool) -> list[tuple[str, Path, Stage]]:
-    """(title, folder, stage) of all that a recipe needs, in order; with ``resume``, what is whole is kept."""
-    recipe, work = place.recipe, []
-
-    def add(title: str, folder: Path, stage: Stage, kind: str = recipe.kind) -> None:
-        stage = unless_whole(folder, kind, recipe.name, stage) if resume else stage
-        work.append((title, folder, stage))
-
-    networks = () if recipe.borrows else ("classifier", "judge")
-    trained = networks if recipe.tokenizer is None else (*networks, "tokenizer")
-    starts = dict.fromkeys(["random", *(STARTS[task] for task in recipe.tasks)])  # each once
-    for name in (*trained, *starts):
-        kind, folder = name if name in trained else recipe.kind, place.folder(name)
-        add(name, folder, stage_of(place, name, getattr(recipe, name, None), 0, folder), kind)
+def every_stage(place: Place, seeds: int, resume: bool) -> list[Stage]:
+    """All that a recipe needs, in order; with ``resume``, what is whole is kept."""
+    recipe, stages = place.recipe, []
+    names = [] if recipe.borrows else ["classifier", "judge"]
+    names += ["tokenizer"] if recipe.tokenizer else []
+    names += dict.fromkeys(["random", *(STARTS[task] for task in recipe.tasks)])  # each once
+    for name in names:
+        stages.append(stage_of(place, name, getattr(recipe, name, None), 0, place.folder(name)))
+    runs = {f"{task}/{name}": run for task, runs in recipe.tasks.items() for name, run in runs.items()}
     for seed in range(seeds):
-        for task, runs in recipe.tasks.items():
-            for name, run in runs.items():
-                folder = place.run_folder(f"{task}/{name}", seed) if seed else place.folder(f"{task}/{name}")
-                title = f"{task}/{name}" + f" seed {seed}" * (seed > 0)
-                add(title, folder, rl_stage(place, task, name, run, seed, folder, snapshots=seed == 0))
-    return work
+        for name, run in runs.items():
+            folder = place.run_folder(name, seed) if seed else place.folder(name)
+            stages.append(stage_of(place, name, run, seed, folder, snapshots=seed == 0))
+    if resume:
+        return [dataclasses.replace(stage, records=unless_whole(stage, place)) for stage in stages]
+    return stages
+
+
+def open_log(folder: Path):
+    """Raises ValueError, with the command that installs it, where TensorBoard is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("--log needs a package that is missing: pip install tensorboard") from None
+    return SummaryWriter(folder)
+
+
+def logged(records: Iterator, folder: Path) -> Iterator:
+    """The same records; their numbers go into a log as well, which ``tensorboard --logdir FOLDER`` shows."""
+    with open_log(folder) as log:
+        for done, record in enumerate(records, 1):
+            numbers = rounded(record)
+            numbers |= {f"terms/{name}": value for name, value in numbers.pop("terms", {}).items()}
+            for name, number in numbers.items():
+                log.add_scalar(name, number, done)
+            if isinstance(record, RLStep) and record.step % EVERY == 0:
+                log.add_image("sheet", sheet(record), done)
+            yield record
+
+
+def sheet(record: RLStep) -> torch.Tensor:
+    """(3, H, W) in [0, 1]: a few of a step's samples, a row a label."""
+    images = record.images.unflatten(0, record.rewards.shape)[:, :ROW]  # (L, 8, 1, H, W)
+    zoom = max(1, 56 // images.shape[-1])
+    images = images.repeat_interleave(zoom, 3).repeat_interleave(zoom, 4)
+    return make_grid(images.flatten(0, 1), nrow=images.shape[1], pad_value=0.5)

@@ -2,16 +2,15 @@
 
     python -m core.train WHAT --recipe NAME [--task TASK] [--field value ...]
 
-WHAT is classifier, judge, tokenizer, pretrain, a run of the recipe's task (reinforce, grpo, ...), or all.
-Every hyperparameter is a flag: ``python -m core.train grpo --recipe tiny-4x4 --help`` lists them with their
-defaults. What is trained goes to runs/, or to --out; with --ship it goes to checkpoints/, like seed 0 of
-everything that ``all`` trains.
+WHAT is classifier, judge, tokenizer, pretrain, a run of the recipe's task (reinforce, grpo, ...), or all;
+``--help`` lists them. Every hyperparameter is a flag: ``python -m core.train grpo --recipe tiny-4x4 --help``
+lists them with their defaults. What is trained goes to runs/, or to --out; with --ship it goes to
+checkpoints/, like seed 0 of everything that ``all`` trains.
 """
 
-import argparse
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,28 +18,28 @@ from typing import Any, Literal
 import tyro
 from tqdm import tqdm
 
-from core import figures, parallel, stages
+from core import checkpoints, figures, parallel, stages
 from core.algorithms import Algorithm
 from core.configs import ClassifierConfig, PretrainConfig, RLConfig, TokenizerConfig, check_ranges
 from core.evaluate import evaluate
 from core.files import reserved
-from core.log import find, logged
-from core.place import Place, Where, Work, exit_code
+from core.place import Place, Where, command
 from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
 from core.rewards import TERMS
 
-STAGES = ("classifier", "judge", "tokenizer", "pretrain", "all")
+SHOWN = ("accuracy", "mse", "used", "nll", "reward", "success", "kl")  # of a record, beside the bar
 
 
-@dataclass(frozen=True)
-class Training(Work):
+@dataclass(frozen=True, kw_only=True)
+class Training(Where):
     """What every command that trains knows."""
 
-    log: Literal["tensorboard", "trackio"] | None = None  # log curves and samples; TensorBoard's: runs/log
+    what: tyro.conf.Suppress[str]  # its first word
+    log: Literal["tensorboard"] | None = None  # curves and samples, in runs/log
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class One(Training):
     """What a command for one stage knows."""
 
@@ -67,16 +66,14 @@ class PretrainOptions(One):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(One):
-    task: str = "steer"  # where RL starts: steer (unlabelled), refine (labelled) or scratch (random)
+    task: str  # where RL starts: steer (unlabelled), refine (labelled) or scratch (random)
     config: RLConfig
     algorithm: Algorithm
     rewards: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AllOptions(Training):
-    """Everything from nothing, into checkpoints/, and the ladder."""
-
     seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
     resume: bool = False  # keep what is whole, even if trained with other settings
 
@@ -84,60 +81,57 @@ class AllOptions(Training):
         check_ranges(self, seeds=(1, 1000))
 
 
-def parse(arguments: list[str]) -> tuple[str, Any]:
-    """The command line to what is asked for and its options. Raises ValueError, or exits as tyro does."""
-    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    scan.add_argument("--recipe", default=Where.recipe)
-    scan.add_argument("--task")
-    scan.add_argument("--start", default=PretrainOptions.start)
-    try:
-        known, _ = scan.parse_known_args(arguments[1:])
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{error}.") from error
-    recipe = find_recipe(known.recipe)
-    runs = sorted({name for task in recipe.tasks.values() for name in task})
-    what = arguments[0] if arguments else ""
-    if what not in (*STAGES, *runs):
-        allowed = ", ".join((*STAGES, *runs))
-        raise ValueError(f"the first word is {what!r:.40}; it names what to train: {allowed}.")
-    default = _defaults(what, recipe, known)
-    says = type(default).__doc__ if what == "all" else f"Trains the {what} of {recipe.name}."
-    if isinstance(default, RunOptions):
-        says = f"{what} in {default.task}: {recipe.tasks[default.task][what].says}."
-    options = tyro.cli(
-        type(default),
-        default=default,
-        args=arguments[1:],
-        prog=f"python -m core.train {what}",
-        description=says,
+@dataclass(frozen=True)
+class Scan:
+    """What the defaults of all other options depend on."""
+
+    recipe: str = Where.recipe
+    task: str | None = None
+    start: Literal["unlabelled", "labelled"] = PretrainOptions.start
+
+
+def parse(arguments: list[str]) -> Training:
+    """The command line to options. Raises ValueError, or exits as tyro does."""
+    known, _ = tyro.cli(Scan, args=arguments, return_unknown_args=True, add_help=False)
+    found, what = commands(find_recipe(known.recipe), known), arguments[0] if arguments else ""
+    if what not in (*found, "-h", "--help"):
+        raise ValueError(f"the first word is {what!r:.40}; it names what to train: {', '.join(found)}.")
+    return tyro.extras.overridable_config_cli(
+        found,
+        args=arguments,
+        prog="python -m core.train",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
-    return what, options
 
 
-def _defaults(what: str, recipe: Recipe, known: argparse.Namespace) -> Any:
-    """The options of a command as they are when nothing is said."""
-    if what == "all":
-        return AllOptions(recipe=recipe.name)
-    if what in ("classifier", "judge") and recipe.borrows:
-        raise ValueError(f"recipe {recipe.name} uses what {recipe.borrows} has; train that one's {what}.")
-    if what == "tokenizer" and recipe.tokenizer is None:
-        raise ValueError(f"recipe {recipe.name} needs no trained tokenizer: its tokens are pixels.")
-    if what == "pretrain":
-        if known.start not in ("unlabelled", "labelled"):
-            raise ValueError(f"--start is {known.start!r:.40}; allowed: unlabelled, labelled.")
-        if not any(STARTS[task] == known.start for task in recipe.tasks):
-            raise ValueError(f"no task of {recipe.name} starts from a policy pretrained {known.start}.")
-        return PretrainOptions(recipe=recipe.name, start=known.start, config=getattr(recipe, known.start))
-    if what in STAGES:
-        return StageOptions(recipe=recipe.name, config=getattr(recipe, what))
-    tasks = [task for task, runs in recipe.tasks.items() if what in runs]
-    task = tasks[0] if known.task is None else known.task
-    if task not in tasks:
-        raise ValueError(f"--task is {task!r:.40}; {what} of {recipe.name} is a run of: {', '.join(tasks)}.")
-    run = recipe.tasks[task][what]
-    paid = {name: run.rewards.get(name, 0.0) for name in TERMS}
-    return RunOptions(recipe=recipe.name, task=task, config=run.config, algorithm=run.algorithm, rewards=paid)
+def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
+    """By its first word, what a command does, and its options as they are when nothing is said."""
+    here, says = recipe.name, "Everything from nothing, into checkpoints/, and the ladder."
+    found: dict[str, tuple[str, Training]] = {"all": (says, AllOptions(what="all", recipe=here))}
+    for name in () if recipe.borrows else ("classifier", "judge"):
+        options = StageOptions(what=name, recipe=here, config=getattr(recipe, name))
+        found[name] = f"Trains the {name}.", options
+    if recipe.tokenizer is not None:
+        options = StageOptions(what="tokenizer", recipe=here, config=recipe.tokenizer)
+        found["tokenizer"] = "Trains the codes of patches.", options
+    if known.start in [STARTS[task] for task in recipe.tasks]:
+        config = getattr(recipe, known.start)
+        options = PretrainOptions(what="pretrain", recipe=here, start=known.start, config=config)
+        found["pretrain"] = "Trains on digits alone, before any reward is paid.", options
+    if known.task not in (None, *recipe.tasks):
+        raise ValueError(f"--task is {known.task!r:.40}; allowed: {', '.join(recipe.tasks)}.")
+    for task in [known.task] if known.task else recipe.tasks:
+        for name, run in recipe.tasks[task].items():
+            options = RunOptions(
+                what=name,
+                recipe=here,
+                task=task,
+                config=run.config,
+                algorithm=run.algorithm,
+                rewards={term: run.rewards.get(term, 0.0) for term in TERMS},
+            )
+            found.setdefault(name, (f"{task}: {run.says}.", options))
+    return found
 
 
 def check_replaceable(folder: Path) -> None:
@@ -149,75 +143,62 @@ def check_replaceable(folder: Path) -> None:
         raise ValueError(f"cannot write to {folder}: {strange} is there, which is no part of a checkpoint.")
 
 
-def plan(place: Place, what: str, options: Any) -> list[tuple[str, Path, stages.Stage]]:
-    """(title, folder, stage) of everything to be trained, in order; nothing has run yet."""
-    if what == "all":
+def plan(place: Place, options: Any) -> list[stages.Stage]:
+    """Everything to be trained, in order; nothing has run yet."""
+    if isinstance(options, AllOptions):
         return stages.every_stage(place, options.seeds, options.resume)
-    needs: tuple[str, ...] = ()
-    name = what
+    name, config, needs = options.what, options.config, []
     if isinstance(options, PretrainOptions):
-        name, needs = options.start, ("random",)
+        name, needs = options.start, ["random"]
     elif isinstance(options, RunOptions):
-        name, needs = f"{options.task}/{what}", ("classifier", "judge", STARTS[options.task])
-    place.require(*needs)
+        name = f"{options.task}/{options.what}"
+        config = Run(options.algorithm, options.config, "", options.rewards)
+        needs = ["classifier", "judge", STARTS[options.task]]
+    if parallel.rank() == 0:  # it makes the untrained policy, if that is what is missing
+        place.require(*needs)
+    parallel.wait()
     usual = place.folder(name) if options.ship else place.run_folder(name, options.seed)
-    folder = options.out or usual
-    if isinstance(options, RunOptions):
-        run = Run(options.algorithm, options.config, "", options.rewards)
-        stage = stages.rl_stage(place, options.task, what, run, options.seed, folder, snapshots=options.ship)
-    else:
-        stage = stages.stage_of(place, name, options.config, options.seed, folder)
-    return [(name, folder, stage)]
+    return [stages.stage_of(place, name, config, options.seed, options.out or usual, options.ship)]
 
 
-def run_stage(title: str, stage: stages.Stage) -> None:
+def run_stage(stage: stages.Stage) -> None:
     """Exhaust a stage under a progress bar."""
-    with tqdm(desc=title, dynamic_ncols=True, mininterval=1.0) as bar:
-        for progress in stage:
-            bar.total = progress.total
-            bar.set_postfix_str(progress.note, refresh=False)
-            bar.update(progress.done - bar.n)
-    tqdm.write(f"{title}: {progress.note}")
+    bar = tqdm(stage.records, desc=stage.title, total=stage.total, dynamic_ncols=True, mininterval=1.0)
+    for record in bar:
+        numbers = stages.rounded(record)
+        bar.set_postfix({name: numbers[name] for name in SHOWN if name in numbers}, refresh=False)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__.strip())
-        return 0 if arguments else 2
-
-    def work() -> None:
-        what, options = parse(arguments)
-        place = options.place()
-        if options.log:
-            find(options.log)  # before time is spent
-        with parallel.joined(place.device), ExitStack() as held:
-            if parallel.ranks() > 1 and not isinstance(options, RunOptions):
-                raise ValueError(f"torchrun shares out the groups of a run; {what} takes a single process.")
-            with parallel.rank_0_first():
-                todo = plan(place, what, options)
-            if parallel.rank() > 0:  # takes part in the run; writes nothing and shows nothing
-                ((_, _, stage),) = todo
-                for _ in stage:
-                    pass
-                return
-            for _, folder, _ in todo:
-                held.enter_context(reserved(folder))
-                check_replaceable(folder)
-            for title, folder, stage in todo:
-                if options.log:
-                    name = f"{title}/{datetime.now():%Y-%m-%d-%H%M%S}"
-                    stage = logged(stage, options.log, place.runs / "log" / place.recipe.name, name)
-                run_stage(title, stage)
-                if isinstance(options, RunOptions):
-                    figures.beside_checkpoint(place, folder)
-                print(f"{title} is in {folder}")
-        if what == "all":
-            print(text(evaluate(place, resume=options.resume)))
-
-    if arguments[0] == "all":
-        return exit_code(work, again="The same command with --resume goes on.")
-    return exit_code(work)
+@command
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
+    place = options.place()
+    with parallel.joined(place.device), ExitStack() as held:
+        if parallel.ranks() > 1 and not isinstance(options, RunOptions):
+            raise ValueError(
+                f"torchrun shares out the groups of a run; {options.what} takes a single process."
+            )
+        todo = plan(place, options)
+        if parallel.rank() > 0:  # takes part in the run; writes nothing and shows nothing
+            for _ in todo[0].records:
+                pass
+            return
+        for stage in todo:
+            held.enter_context(reserved(stage.folder))
+            check_replaceable(stage.folder)
+        for stage in todo:
+            if options.log:
+                name = f"{stage.title}/{datetime.now():%Y-%m-%d-%H%M%S}"
+                records = stages.logged(stage.records, place.runs / "log" / place.recipe.name / name)
+                stage = replace(stage, records=records)
+            run_stage(stage)
+            if isinstance(options, RunOptions):
+                figures.beside_checkpoint(place, stage.folder)
+            about = checkpoints.read_config(stage.folder)
+            tested = [f", {name} {value:.4g}" for name, value in about.items() if name.startswith("test_")]
+            print(f"{stage.title} is in {stage.folder}{''.join(tested)}")
+    if isinstance(options, AllOptions):
+        print(text(evaluate(place, resume=options.resume)))
 
 
 if __name__ == "__main__":

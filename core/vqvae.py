@@ -7,7 +7,6 @@ first and then never again.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,15 +17,6 @@ from core.data import augment
 from core.tokenizers import check_images, check_tokens
 
 PATCH = 4  # pixels a side: two convolutions of stride 2
-
-
-@dataclass(frozen=True)
-class TokenizerStep:
-    """One record of training, of its batch."""
-
-    step: int
-    mse: float  # of the pixels
-    used: int  # codes that carried at least a tenth of an even share lately
 
 
 class _Refine(nn.Module):
@@ -96,8 +86,9 @@ class PatchTokenizer(nn.Module):
 
 def train_tokenizer(
     tokenizer: PatchTokenizer, images: torch.Tensor, config: TokenizerConfig, generator: torch.Generator
-) -> Iterator[TokenizerStep]:
-    """Train in place, one record a step.
+) -> Iterator[dict[str, float]]:
+    """Train in place; yields a step's pixel error, and how many codes carried at least a tenth of their
+    share lately.
 
     The codebook follows the encoder by a running average instead of a gradient (van den Oord et al. 2017,
     appendix A.1). A code that is hardly used is put where the encoder's outputs are (Dhariwal et al. 2020,
@@ -141,4 +132,5 @@ def train_tokenizer(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        yield TokenizerStep(step, mse.item(), int((share >= 0.1 / len(book)).sum()))
+        used = int((share >= 0.1 / len(book)).sum())
+        yield {"step": step, "mse": mse.item(), "used": used}

@@ -26,7 +26,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from core import checkpoints
 from core.hub import CHECKPOINT, HubError, asking, is_name
-from core.place import Place, exit_code
+from core.place import Place, command
 from core.recipes import PIXELS, SHIPPED, find_recipe
 from docs.results import metrics_files, staircase
 
@@ -201,8 +201,7 @@ def space(repo: str) -> None:
     print(publish(repo, "space", space_files(), "core/hub.py"))
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command
+def main(arguments: list[str]) -> None:
     commands = {"push": push, "space": space}
-    return exit_code(
-        lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m core.hub")
-    )
+    tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="python -m core.hub")

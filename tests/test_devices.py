@@ -171,7 +171,7 @@ def test_two_processes_write_one_checkpoint_between_them(two):
     assert config["processes"] == 2 and config["config"]["digits"] == [3, 4] and config["samples"] == 24
     curve = json.loads((written / "curve.json").read_text())
     assert [point["samples"] for point in curve] == [8, 16, 24]
-    assert said.count("scratch/grpo is in ") == said.count("scratch/grpo: reward") == 1
+    assert said.count("scratch/grpo is in ") == 1
     assert list(written.parent.iterdir()) == [written]
 
 

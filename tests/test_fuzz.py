@@ -225,7 +225,11 @@ arguments = st.lists(st.sampled_from(FLAGS) | st.sampled_from(VALUES) | scalars.
 
 
 @fuzz(100)
-@given(what=st.sampled_from([*train.STAGES, "grpo", "reinforce", "gan"]) | words, rest=arguments)
+@given(
+    what=st.sampled_from(["classifier", "judge", "tokenizer", "pretrain", "all", "grpo", "reinforce", "gan"])
+    | words,
+    rest=arguments,
+)
 def test_command_lines(what, rest):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

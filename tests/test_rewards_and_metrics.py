@@ -15,7 +15,6 @@ from core.metrics import (
     best_of_n_success,
     density_coverage,
     frechet,
-    ink_fraction,
     interval,
     neighbour_radii,
     pixel_entropy,
@@ -191,7 +190,7 @@ def test_density_and_coverage_are_what_counting_finds():
 def test_ink_entropy_and_intervals_of_simple_cases():
     images = torch.zeros(2, 1, 2, 2)
     images[0, 0, 0, 0] = 1
-    assert ink_fraction(images) == pytest.approx(1 / 8)
+
     tokens, labels = torch.tensor([[0, 1], [1, 1], [0, 0], [0, 0]]), torch.tensor([3, 3, 5, 5])
     assert pixel_entropy(tokens, labels, 2) == pytest.approx(math.log(2) / 4)
     assert interval([1.0]) is None

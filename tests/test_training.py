@@ -47,13 +47,13 @@ def bars(train: bool, root=None):
 
 
 def shorten(monkeypatch, steps: int, pretraining: int) -> None:
-    """Leave two or three runs of the small recipes, and little training of each."""
-    for recipe in (RECIPES["tiny-4x4"], TINY_PATCHES):
+    """Leave two or three runs of the small recipes, and little training of each; of pixels one task."""
+    for recipe, tasks in ((RECIPES["tiny-4x4"], ("steer",)), (TINY_PATCHES, ("steer", "refine"))):
         short = {}
-        for task, runs in recipe.tasks.items():
+        for task in recipe.tasks.keys() & tasks:
             short[task] = {
                 name: dataclasses.replace(run, config=dataclasses.replace(run.config, steps=steps, group=16))
-                for name, run in runs.items()
+                for name, run in recipe.tasks[task].items()
                 if name in ("reinforce", "grpo", "realism")
             }
         quick = PretrainConfig(steps=pretraining, lr=1e-2, warmup=10, drop=recipe.labelled.drop)
@@ -67,7 +67,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(core.stages, "load_mnist", bars)
     monkeypatch.setattr(core.yardstick, "load_mnist", bars)
     monkeypatch.setitem(figures.plt.rcParams, "savefig.dpi", 20)
-    shorten(monkeypatch, steps=12, pretraining=120)
+    shorten(monkeypatch, steps=12, pretraining=90)
 
 
 def command(words: str, folder) -> int:
@@ -82,9 +82,9 @@ def train_and_measure(recipe, monkeypatch, folder) -> dict:
     assert command(f"all --recipe {recipe}", folder) == 0
     report = json.loads((folder / "ship" / recipe / "metrics.json").read_text())
     rows = {row["name"]: row["values"] for row in report["rows"]}
-    assert {f"{task}: {run}" for task in ("steer", "refine") for run in ("reinforce", "grpo")} <= set(rows)
+    assert {f"{task}: {run}" for task in RECIPES[recipe].tasks for run in ("reinforce", "grpo")} <= set(rows)
     start = rows["steer: start (unlabelled)"]
-    assert rows["steer: grpo"]["reward"]["mean"] > start["reward"]["mean"] + 0.1
+    assert rows["steer: grpo"]["reward"]["mean"] > start["reward"]["mean"] + 0.05  # four standard errors
     assert rows["steer: grpo"]["kl"]["mean"] > 0.01 and start["kl"]["mean"] == 0
     assert rows["steer: best-of-N at the KL of grpo"]["kl"]["mean"] == rows["steer: grpo"]["kl"]["mean"]
     assert rows["real against real"]["frechet"]["mean"] < rows["random pixels"]["frechet"]["mean"]
@@ -92,7 +92,7 @@ def train_and_measure(recipe, monkeypatch, folder) -> dict:
     assert [point["samples"] for point in along] == [0, 800, 960, 1600, 1920]
     assert set(report["runs"]["steer"]["variance"]) == {"start", "halfway"}
     # The policy that ships can be used by name.
-    policy = load_policy(f"{recipe}/refine/grpo", folder / "ship")
+    policy = load_policy(f"{recipe}/steer/grpo", folder / "ship")
     images = policy.tokenizer.decode(policy.sample(torch.arange(10)).tokens)
     assert load_judge(recipe, folder / "ship")(images).shape == (10, 10)
     return report
@@ -191,8 +191,8 @@ def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand
     assert [path.parent.name for path in snapshots] == ["step-4", "step-5"]
     before, along = shipped.read_bytes(), [path.read_bytes() for path in snapshots]
 
-    def interrupted(_, stage):
-        assert next(progress for progress in stage if progress.done == 6)
+    def interrupted(stage):
+        assert next(record for record in stage.records if record.step == 5)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -231,22 +231,22 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     capsys.readouterr()
     assert command("all --recipe tiny-4x4 --resume", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "judge: kept" in said and "classifier: kept" not in said and "steer/grpo: reward" in said
+    assert "judge: kept" in said and "classifier: kept" not in said and "steer/grpo: kept" not in said
     assert kept.stat().st_mtime_ns == stamp
-    (tmp_path / "ship/tiny-4x4/refine/grpo/curve.json").write_text("[]")
+    (tmp_path / "ship/tiny-4x4/steer/reinforce/curve.json").write_text("[]")
     assert command("all --recipe tiny-4x4 --resume --seeds 2", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "steer/grpo: kept" in said and "steer/grpo seed 1: reward" in said
-    assert "refine/grpo: reward" in said, "its curve was damaged"
+    assert "steer/grpo: kept" in said and "steer/grpo seed 1: kept" not in said
+    assert "steer/reinforce: kept" not in said, "its curve was damaged"
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("gan --recipe tiny-4x4", "the first word is 'gan'; it names what to train: classifier, judge"),
+        ("gan --recipe tiny-4x4", "the first word is 'gan'; it names what to train: all, classifier, judge"),
         ("grpo --recipe nothing", "unknown recipe 'nothing'; allowed: pixels-8x8"),
-        ("grpo --recipe tiny-4x4 --task=", "--task is ''; grpo of tiny-4x4 is a run of: steer, refine"),
-        ("grpo --task fly", "--task is 'fly'; grpo of pixels-8x8 is a run of: steer, refine, scratch"),
+        ("grpo --recipe tiny-4x4 --task=", "--task is ''; allowed: steer, refine"),
+        ("grpo --task fly", "--task is 'fly'; allowed: steer, refine, scratch"),
         ("grpo --beta", "--beta"),
         ("grpo --beta nan", "beta is nan; allowed: a number from 0 to 100"),
         ("grpo --steps 1.5", "--steps"),
@@ -257,10 +257,13 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("grpo --epochs 3", "--epochs"),
         ("grpo --confidence much", "--confidence"),
         ("grpo --beauty 1", "--beauty"),
-        ("tokenizer --recipe tiny-4x4", "its tokens are pixels"),
-        ("classifier --recipe guide-8x8", "train that one's classifier"),
-        ("pretrain --recipe guide-8x8", "no task of guide-8x8 starts from a policy pretrained labelled"),
-        ("pretrain --start middle", "--start is 'middle'; allowed: unlabelled, labelled"),
+        ("tokenizer --recipe tiny-4x4", "the first word is 'tokenizer'"),
+        (
+            "classifier --recipe guide-8x8",
+            "the first word is 'classifier'; it names what to train: all, reinforce, grpo",
+        ),
+        ("pretrain --recipe guide-8x8", "the first word is 'pretrain'"),
+        ("pretrain --start middle", "invalid choice 'middle'"),
         ("grpo --out /proc/none/at/all", "cannot write to /proc/none/at/all"),
         (f"grpo --out {'x' * 300}", "File name too long"),
         ("grpo --out core", "is there, which is no part of a checkpoint"),
@@ -270,10 +273,10 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("grpo --seed -1", "seed is -1; allowed: a number from 0 to"),
         (f"grpo --steps {10**309}", "allowed: a number from 1 to 100000"),
         ("grpo --confidence nan", "the weight of confidence is nan; allowed: a number"),
-        ("all --lr 0.5", "Unrecognized options: --lr"),
+        ("all --lr 0.5", "--lr"),
         ("all --seeds 0", "seeds is 0; allowed: a number from 1 to 1000"),
         ("all --resume yes", "Unrecognized options: yes"),
-        ("grpo --recipe", "argument --recipe: expected one argument"),
+        ("grpo --recipe", "Missing value for argument"),
     ],
 )
 def test_bad_command_lines_get_a_sentence_and_code_two(line, words, capsys):
@@ -312,7 +315,7 @@ def test_training_without_its_start_says_what_is_missing_and_how_it_is_made(tmp_
 
 
 def test_an_lstm_is_not_pretrained_with_labels_withheld(stand_in, tmp_path, capsys):
-    assert command("pretrain --recipe tiny-4x4 --drop 0.001", tmp_path) == 2
+    assert command("pretrain --start unlabelled --recipe tiny-4x4 --drop 0.001", tmp_path) == 2
     assert "drop is 0.001; an LSTM has no label for none: allowed: 0." in capsys.readouterr().err
 
 
@@ -362,7 +365,7 @@ def test_on_real_digits_grpo_beats_its_start_and_reinforce_at_equal_samples():
     for _ in train_classifier(classifier, images, labels, lambda x: x, config, generator):
         pass
     config = PretrainConfig(steps=150, lr=1e-2, warmup=10, augmented=0.0)
-    for _ in pretrain(start, images, None, lambda x: x, config, generator):
+    for _ in pretrain(start, images, None, config, generator):
         pass
     reinforce = sum(learn(Reinforce(), 0.0, start, classifier, seed) for seed in range(3)) / 3
     grpo = sum(learn(GRPO(), 0.05, start, classifier, seed) for seed in range(3)) / 3

@@ -33,7 +33,7 @@ def trained():
 
 def test_training_lowers_the_error_and_keeps_codes_alive(trained):
     tokenizer, records = trained
-    assert records[-1].mse < 0.3 * records[10].mse
+    assert records[-1]["mse"] < 0.3 * records[10]["mse"]
     images = pictures(500)
     error = (tokenizer.decode(tokenizer.encode(images)) - images).square().mean()
     assert error < 0.25 * images.var()  # far better than the mean picture
