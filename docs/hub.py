@@ -132,9 +132,11 @@ def space_card(readme: str) -> str:
 def publish(repo: str, kind: str, files: Files, mark: str, private: bool = False) -> str:
     """Create a repository, or take one that was published before, and make it hold these files.
 
+    Of an earlier upload, files that there are no longer go; what else is there stays.
+
     Args:
         kind: "model" or "space".
-        mark: how the name of a file ends that tells an earlier upload from somebody's other work.
+        mark: the file that tells an earlier upload from somebody's other work.
 
     Returns:
         its address.
@@ -150,12 +152,14 @@ def publish(repo: str, kind: str, files: Files, mark: str, private: bool = False
         api.create_repo(repo, repo_type=kind, private=private or None, space_sdk=sdk, exist_ok=True)
         found = api.repo_info(repo, repo_type=kind)
         there = {file.rfilename for file in found.siblings} - {".gitattributes"}
-        if there - {"README.md"} and not any(name.endswith(mark) for name in there):
+        if there - {"README.md"} and mark not in there:
             raise HubError(f"{repo} is taken: it holds something else, which is left as it is.")
         if private and not found.private:
             raise HubError(f"{repo} is there already and public; make it private in its settings.")
         changes = [CommitOperationAdd(name, source) for name, source in files.items()]
-        changes += [CommitOperationDelete(name) for name in sorted(there - set(files))]
+        folders = {name.split("/")[0] for name in files if "/" in name}
+        gone = [name for name in there - set(files) if "/" in name and name.split("/")[0] in folders]
+        changes += [CommitOperationDelete(name) for name in sorted(gone)]
         done = api.create_commit(repo, changes, commit_message=f"Upload the {kind}", repo_type=kind)
     return str(done.repo_url)
 
@@ -189,7 +193,7 @@ def push(repo: str, private: bool = False) -> None:
         repo: OWNER/NAME on the Hub; created where it is new.
         private: seen by its owner alone.
     """
-    print(publish(repo, "model", model_files(repo), "/weights.safetensors", private))
+    print(publish(repo, "model", model_files(repo), "pixels-8x8/classifier/weights.safetensors", private))
 
 
 def space(repo: str) -> None:

@@ -155,7 +155,8 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(words, says, resu
 
 def test_a_picture_costs_more_to_learn_from_than_to_sample_and_weighs_what_it_has():
     found = sizes.cost(Place(TINY).new_policy(0))
-    assert found["tokens"] == 16 and found["parameters"] == 26980 and found["sample"] > 0 < found["learn"]
+    assert found["tokens"] == 16 and found["sample"] > 0 < found["learn"]
+    assert found["parameters"] == sum(one.numel() for one in Place(TINY).new_policy(0).parameters())
 
 
 def test_a_server_is_timed_weighed_and_ended():

@@ -342,8 +342,9 @@ def test_what_is_recorded_is_what_the_checkpoints_say(engine, recipe):
         for name in ("generate", "group"):
             arguments = {"digit": digit, "recipe": recipe}
             then, now = getattr(engine, name)(**arguments), getattr(fresh, name)(**arguments)
-            # Another processor rounds differently, and a draw may tip; on the whole they agree.
-            assert sum(now["rewards"]) == pytest.approx(sum(then["rewards"]), abs=0.15 * now["count"])
+            # Another processor rounds differently, and a draw may tip; of another seed or digit none agree.
+            same = [abs(a - b) < 0.05 for a, b in zip(now["nll"], then["nll"], strict=True)]
+            assert sum(same) > 0.7 * now["count"]
     size = (checkpoints.ROOT / recipe / "recorded.json").stat().st_size
     assert size < 9_000_000
 
@@ -563,11 +564,9 @@ def test_pausing_and_stopping_act_inside_a_step_and_races_wait_their_turn(engine
     time.sleep(1.5)
     assert len(engine.trainer.races[first].points) == steps
     assert engine.trainer.follow(first, 0)["says"].startswith("Paused")
-    began = time.monotonic()
     engine.trainer.control(first, "stop")
     news, _ = follow(engine, first)
     assert "Stopped by you." in news["says"]
-    assert engine.trainer.races[first].spent["running"] < time.monotonic() - began + 60
     news, _ = follow(engine, second)
     assert news["state"] == "done"
 
@@ -575,7 +574,7 @@ def test_pausing_and_stopping_act_inside_a_step_and_races_wait_their_turn(engine
 def test_a_race_that_nobody_follows_ends_and_says_why(engine, monkeypatch):
     monkeypatch.setattr(training, "SILENCE", 1.0)
     key = race(engine, steps=300)
-    time.sleep(2.5)
+    engine.trainer.races[key].join(30)
     assert not engine.trainer.races[key].is_alive()
     assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
 

@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import math
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -127,6 +126,7 @@ def test_a_second_process_is_refused_before_it_trains(quick, tmp_path, capsys):
 def test_a_full_disk_is_noticed_before_training_and_leaves_nothing_half_written(
     quick, tmp_path, monkeypatch, capsys
 ):
+    resource = pytest.importorskip("resource")  # Windows has none
     words = "judge --recipe tiny-4x4 --epochs 1"
     assert command(f"{words} --ship", tmp_path) == 0
     before = bits(tmp_path)

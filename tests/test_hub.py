@@ -79,12 +79,17 @@ def test_what_is_pushed_is_loaded_by_name(server, capsys):
 
 
 def test_pushing_again_replaces_what_was_pushed(server):
-    before = {".gitattributes": b"", "pixels-8x8/steer/gone/weights.safetensors": b"of an earlier version"}
+    old = ("pixels-8x8/classifier/weights.safetensors", "pixels-8x8/steer/gone/weights.safetensors")
+    before = {
+        ".gitattributes": b"",
+        "mine/notes.txt": b"kept",
+        **dict.fromkeys(old, b"of an earlier version"),
+    }
     repository = Repository(private=False, files=before)
     server.repositories["models", "alice/digits"] = repository
     assert hub.main(["push", "--repo", "alice/digits"]) == 0
     assert "pixels-8x8/steer/gone/weights.safetensors" not in repository.files
-    assert ".gitattributes" in repository.files and repository.commits == 1
+    assert {".gitattributes", "mine/notes.txt"} <= set(repository.files) and repository.commits == 1
 
 
 def test_the_cache_answers_where_the_hub_cannot(server, monkeypatch):

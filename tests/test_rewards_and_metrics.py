@@ -10,6 +10,7 @@ from toys import Brightness, make_policy
 
 import core.rewards
 import core.train
+from core.evaluate import best_of_n_row
 from core.metrics import (
     best_of_n_kl,
     best_of_n_success,
@@ -161,6 +162,25 @@ def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line_a
     sliders = {block.label: block.info for block in page.blocks.values() if isinstance(block, gr.Slider)}
     assert sliders["top heavy"] == "The share of the ink that is in the upper half."
     assert {name.replace("_", " ") for name in TERMS} | {"likeness"} < set(sliders)
+
+
+def test_realism_rises_with_the_likelihood_that_the_start_gives_a_picture():
+    policy, labels = make_policy("lstm", size=4, levels=4), torch.arange(2000) % 10
+    rewards = Rewards(Brightness(), policy, {"realism": 1.0})
+    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(1))
+    images = policy.tokenizer.decode(rollout.tokens)
+    found = rewards.terms(images, labels, rollout.tokens)["realism"]
+    order = rollout.log_probs.sum(1).argsort()
+    assert (found[order].diff() > -1e-4).all() and found.mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_best_of_n_picks_from_all_samples_where_the_policy_ignores_labels(mixed):
+    labels = torch.arange(20) % 10
+    reads = (labels + 1) % 10  # every sample is of the next digit: right for that label alone
+    beliefs = torch.eye(10)[reads]
+    found = best_of_n_row(beliefs, reads, labels, mixed, kl=best_of_n_kl(20))
+    assert found["success"] == pytest.approx(float(mixed))
 
 
 def test_frechet_of_two_known_gaussians():

@@ -249,6 +249,7 @@ def test_the_default_view_is_recorded_to_its_end_and_another_digit_goes_on_live(
 
 def test_what_is_recorded_of_one_step_is_what_the_checkpoints_say(recorded, engine):
     then, now = (one.one_step(updates=1, fresh=False) for one in (recorded, engine))
-    # Another processor rounds differently, and a draw may tip; on the whole they agree.
-    assert sum(now["rewards"]) == pytest.approx(sum(then["rewards"]), abs=0.15 * now["count"])
+    # Another processor rounds differently, and a draw may tip; of another digit none agree.
+    same = [abs(a - b) < 0.05 for a, b in zip(now["changed"], then["changed"], strict=True)]
+    assert sum(same) > 0.7 * now["count"]
     assert then["columns"] == now["columns"] and then["beta"] == now["beta"]

@@ -78,24 +78,11 @@ def test_a_training_on_a_reward_of_ones_own_reports_its_terms_and_refuses_what_i
             client.predict(rewards=rewards, api_name="/train")
 
 
-@pytest.mark.parametrize(
-    ("name", "bad", "words"),
-    [
-        ("/generate", {"seed": -5}, "seed is -5"),
-        ("/generate", {"count": 2.5}, "count is 2.5"),
-        ("/generate", {"seed": True}, "seed is True"),
-        ("/generate", {"count": 10**12}, "count is 1000000000000; allowed: a whole number from 1 to 64"),
-        ("/generate", {"policy": {"a": 1}}, "policy is"),
-        ("/compare", {"task": "sprint"}, "task is 'sprint'"),
-        ("/score", {"picture": [[0.0] * 100] * 100}, "picture is 100 rows"),
-        ("/complete", {"rows": 40}, "rows is 40"),
-        ("/one_step", {"group": 5}, "group is 5; allowed: 4, 16 or 64"),
-    ],
-)
-def test_bad_input_gets_a_sentence_and_the_server_stays_up(client, name, bad, words):
-    with pytest.raises(Exception, match=words):
-        client.predict(**{**GOOD[name], **bad}, api_name=name)
-    assert client.predict(**GOOD[name], api_name=name)["digit"] == GOOD[name]["digit"]
+def test_bad_input_gets_a_sentence_and_the_server_stays_up(client):
+    """tests/test_guard.py asks every endpoint for every kind of nonsense; this is what a client sees."""
+    with pytest.raises(Exception, match="count is 1000000000000; allowed: a whole number from 1 to 64"):
+        client.predict(**{**GOOD["/generate"], "count": 10**12}, api_name="/generate")
+    assert client.predict(**GOOD["/generate"], api_name="/generate")["digit"] == GOOD["/generate"]["digit"]
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1" + "0" * 400])
