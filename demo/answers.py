@@ -19,7 +19,7 @@ from core.yardstick import draw
 from demo import drawing, pictures, stepping
 from demo.checks import RequestError
 from demo.models import Models, Samples
-from demo.settings import wall
+from demo.settings import layout
 
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
@@ -81,8 +81,9 @@ def drawing_of(models: Models, name: str, samples: Samples, index: int, digit: i
     drawn = torch.arange(length) < torch.arange(length + 1)[:, None]  # (T + 1, T)
     blank = tokenizer.encode(torch.zeros(1, 1, tokenizer.size, tokenizer.size))  # where nothing is drawn yet
     frames = tokenizer.decode(torch.where(drawn, tokens, blank))
-    own = models.distributions(name, tokens, digit, temperature)[0]  # (T, V)
-    reference = models.distributions(models.start(name), tokens, digit, temperature)[0]
+    labels, start = torch.tensor([digit]), models.policy(models.start(name))
+    own = models.policy(name).log_probs(labels, tokens, temperature)[0]  # (T, V)
+    reference = start.log_probs(labels, tokens, temperature)[0]
     most = min(BARS, own.shape[1])
     values = own.topk(most, dim=1).indices if own.shape[1] > most else torch.arange(most).expand(length, most)
     return {
@@ -114,7 +115,7 @@ def twins(images: torch.Tensor) -> list[int]:
 @torch.no_grad()
 def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep) -> dict:
     """What a race shows of a run's step: its samples, or where the mistake is in them, fresh ones."""
-    digits, shown = run.config.digits, wall(run.config)
+    digits, shown = run.config.digits, layout(models.recipe, run.config)["wall"]
     images = models.tokenizer.decode(record.tokens)
     reward, success, kl = record.reward, record.success, record.kl
     if isinstance(run, Mistake) and run.draw:
@@ -149,17 +150,17 @@ def portrait(models: Models, name: str, digit: int, seed: int) -> dict:
     """A policy in Compare: a wall of samples, success, the KL spent and where, the mean, one drawing."""
     samples = models.draw(name, digit, 1.0, seed, WALL)
     right = int((samples.reads == digit).sum())
-    start, side = models.start(name), models.tokenizer.grid
+    start, side = models.policy(models.start(name)), models.tokenizer.grid
+    labels = torch.full((WALL,), digit)
     with torch.no_grad():
-        own = models.distributions(name, samples.tokens, digit, 1.0)
-        before = models.distributions(start, samples.tokens, digit, 1.0)
+        own = models.policy(name).log_probs(labels, samples.tokens)
+        before = start.log_probs(labels, samples.tokens)
         kl = exact_kl(own, before).mean(0)  # (T,)
     return {
         "wall": {**grid(samples, digit, 10), "twins": twins(samples.images)},
         "right": right,
         "count": WALL,
         "interval": wilson(right, WALL),
-        "reward": round(samples.rewards.mean().item(), 4),
         "kl": round(kl.sum().item(), 2),
         "map": pictures.heat(kl.view(side, side)),
         "mean": pictures.png(samples.images.mean(0)[0]),

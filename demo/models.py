@@ -96,8 +96,3 @@ class Models:
         images = policy.tokenizer.decode(rollout.tokens)
         rewards = self.classifier(images).softmax(1)[:, digit]
         return Samples(rollout.tokens, images, rollout.log_probs, rewards, self.judge(images).argmax(1))
-
-    @torch.no_grad()
-    def distributions(self, name: str, tokens: torch.Tensor, digit: int, temperature: float) -> torch.Tensor:
-        """(B, T) tokens to the (B, T, V) log-probabilities a policy had for every token on the way."""
-        return self.policy(name).log_probs(torch.full((len(tokens),), digit), tokens, temperature)

@@ -26,6 +26,7 @@ LABELS = {  # of arguments, where the page calls them otherwise
 # Longer texts, by the headings of texts.md.
 PARTS = Path(__file__).with_name("texts.md").read_text(encoding="utf-8").removeprefix("# ").split("\n# ")
 TEXTS = dict(part.split("\n", maxsplit=1) for part in PARTS)
+AGAIN = "() => document.getElementById('again').click()"  # shows the open tab anew, see ``ui.wire``
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 
 
@@ -111,10 +112,11 @@ class Page:
         check = checks.number if in_steps else checks.whole
         return check(name, checks.typed(text), control.minimum, control.maximum)
 
-    def next_seed(self, button: gr.Button, seed: Component, show: Callable, inputs: list, outputs: list):
-        """What a button does that draws new ones: the next seed, and what it draws."""
+    def draw_anew(self, seed: Component) -> None:
+        """A button that takes the next seed, and shows what it draws."""
+        button = gr.Button("Draw new ones", variant="primary", min_width=150)
         another = button.click(None, seed, seed, js="(seed) => ((seed || 0) + 1) % 2 ** 31")
-        self.on(another.then, show, inputs, outputs)
+        another.then(None, None, None, js=AGAIN)
 
     def policy(self, value: str, label: str = "Policy") -> gr.Dropdown:
         """A dropdown of the recipe's policies, those that the visitor trained among them; with "" as the
@@ -149,7 +151,6 @@ class Page:
             precision=0,
             minimum=0,
             maximum=checks.LARGEST_SEED,
-            min_width=90,
             elem_classes="seed",
         )
         self.link("seed", seed)
@@ -158,11 +159,6 @@ class Page:
     def caption(self, text: str) -> None:
         """One plain sentence under the slide; it stays in presenter mode."""
         words(text, "caption")
-
-    def why(self) -> None:
-        """The explanation of a tab, below its slide."""
-        with gr.Accordion("Why?", open=False, elem_classes="more"):
-            formula(TEXTS[self.tab])
 
 
 def in_range(controls: list[Component], values: Sequence) -> list:

@@ -115,10 +115,10 @@ class Races(Shipped):
         models = self.models(recipe)
         from core.recipes import find_recipe
         from demo.answers import likeness_of
-        from demo.settings import settings
+        from demo.settings import layout, settings
 
         config = settings(recipe, task, digits, steps, group, beta, lr)
-        about, runs = self._about(recipe, self._racers(recipe, task, names), config), []
+        about, runs = {"racers": self._racers(recipe, task, names), **layout(recipe, config)}, []
         for name in names:
             run = find_recipe(recipe).tasks[task][name]
             beta = config.beta if run.config.beta else 0.0  # a run without a KL stays without
@@ -140,17 +140,6 @@ class Races(Shipped):
             }
             for name in names
         ]
-
-    def _about(self, recipe: str, racers: list[dict], config) -> dict:
-        """What stays the same during a live race."""
-        from demo.settings import wall
-
-        return {
-            "racers": racers,
-            "steps": config.steps,
-            "most_samples": config.steps * config.group * len(config.digits),
-            "wall": {**wall(config), "size": PIXELS[recipe]},
-        }
 
     def mistakes(self) -> list[tuple[str, str]]:
         """(title, name) of the mistakes whose recipes are here."""
@@ -192,6 +181,7 @@ class Races(Shipped):
     def _about_mistake(self, name: str) -> tuple:
         """A mistake of core, and what stays the same during its race. Imports torch."""
         from core import mistakes
+        from demo.settings import layout
 
         mistake, (title, recipe) = mistakes.MISTAKES[name], MISTAKES[name]
         wrong = {"title": f"Mistake: {title[0].lower()}{title[1:]}", "colour": "#D55E00"}
@@ -199,8 +189,8 @@ class Races(Shipped):
             {**wrong, "says": mistake.says},
             {"title": "Done right", "colour": COLOURS["grpo"], "says": mistake.right.says},
         ]
-        about = self._about(recipe, racers, mistake.config)
-        return mistake, {"happens": mistake.happens, "wild": mistake.wild, **about}
+        about = {"happens": mistake.happens, "wild": mistake.wild, "racers": racers}
+        return mistake, {**about, **layout(recipe, mistake.config)}
 
 
 def recording(name: str, says: str, points: list[dict]) -> dict:

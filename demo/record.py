@@ -10,9 +10,13 @@ is kept, if the start and the end of that run still draw the same.
 import json
 import time
 
+import torch
 import tyro
 
 from core.files import write_json
+from core.place import Place
+from core.recipes import find_recipe
+from demo import answers, pictures, stepping, training, walks
 from demo.components import SEVEN
 from demo.engine import GROUPS, UPDATES, Engine
 from demo.races import EXAMPLE, MISTAKES, recording
@@ -46,8 +50,6 @@ def record(engine: Engine, recipe: str) -> dict:
 
 def steps(engine: Engine, recipe: str, digit: int, group: int, updates: int) -> list[str]:
     """The groups of One step up to that update, packed: the last one as it is drawn."""
-    from demo import answers, stepping, walks
-
     walk = stepping.walk(engine.models(recipe), digit, group)
     while walk.updates < updates:
         walk.update()
@@ -56,12 +58,6 @@ def steps(engine: Engine, recipe: str, digit: int, group: int, updates: int) -> 
 
 def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:
     """Samples of a run as its training went on: by the number of steps done, eight of each digit."""
-    import torch
-
-    from core.place import Place
-    from core.recipes import find_recipe
-    from demo import pictures
-
     place, models, found = Place(find_recipe(recipe), engine.root), engine.models(recipe), {}
     labels = torch.arange(10).repeat_interleave(8)
     config = place.recipe.tasks[task][run].config
@@ -77,8 +73,6 @@ def frames(engine: Engine, recipe: str, task: str, run: str) -> dict[str, dict]:
 
 def finished(engine: Engine, first: dict, name: str, says: str) -> dict:
     """A live race, followed from its first news to its end, as a recording for ``components.race``."""
-    from demo import training
-
     training.LONGEST = float("inf")  # a busy machine may take longer than a visitor may
     points, news = [], first
     while not news["over"]:

@@ -7,6 +7,7 @@ from core.configs import RLConfig
 from core.recipes import ONE_DIGIT, RECIPES
 from demo import checks
 from demo.checks import RequestError
+from demo.shipped import PIXELS
 
 MOST = 640  # samples a step
 USUAL = {  # what a step of all ten digits can bear
@@ -17,7 +18,7 @@ LARGER = dataclasses.replace(USUAL["patches-28x28"], group=ONE_DIGIT.group, step
 ALONE = {"pixels-8x8": ONE_DIGIT, "patches-28x28": LARGER}  # of a single digit
 
 
-def settings(recipe: str, task: str, digits: Any, steps: Any, group: Any, beta: Any, lr: Any) -> RLConfig:
+def settings(recipe: str, task: str, digits: Any, steps=None, group=None, beta=None, lr=None) -> RLConfig:
     """A checked request to train, where None means what is usual. Raises RequestError."""
     digits = tuple(checks.digits(digits))
     usual = (ALONE if len(digits) == 1 else USUAL)[recipe]
@@ -36,9 +37,13 @@ def settings(recipe: str, task: str, digits: Any, steps: Any, group: Any, beta: 
     )
 
 
-def wall(config: RLConfig) -> dict:
-    """How the samples of a step are laid out: a row a digit, or several rows of a single one."""
+def layout(recipe: str, config: RLConfig) -> dict:
+    """What stays the same during a race. Samples of a step: a row a digit, or several of a single one."""
     columns = min(8, config.group)
     rows = config.group // columns if len(config.digits) == 1 else 1
     digits = [digit for digit in config.digits for _ in range(columns * rows)]
-    return {"columns": columns, "count": len(digits), "digits": digits}
+    return {
+        "steps": config.steps,
+        "most_samples": config.steps * config.group * len(config.digits),
+        "wall": {"columns": columns, "count": len(digits), "digits": digits, "size": PIXELS[recipe]},
+    }

@@ -55,7 +55,7 @@ class Walk:
 
     def __init__(self, models: Models, digit: int, group: int):
         self.models, self.digit, self.start = models, digit, models.policy("unlabelled")
-        self.config = settings(models.recipe, "steer", [digit], None, group, None, None)
+        self.config = settings(models.recipe, "steer", [digit], group=group)
         self.labels = torch.full((group,), digit)
         self.policy, self.rewards = copy.deepcopy(self.start), models.rewards("steer")
         # The first seed in which some of 16 samples succeed: where none does, there is nothing to compare.

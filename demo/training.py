@@ -14,9 +14,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -35,16 +34,12 @@ from demo.races import MOST_RACERS
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone
 ON_THE_WAY = 1.0  # seconds in which a page that was closed may still be heard: what it asked before
-LONGEST = 180.0  # seconds of training; pauses do not count
-PATIENCE = 60.0  # seconds that a paused race may keep others waiting
+LONGEST = 180.0  # seconds of training; a pause counts only where others wait
+TICK = 0.05  # seconds between two looks at whether a race may go on
 QUEUE = 8
 KEPT = 6  # finished races whose policies visitors may go on using
 NEWS = 20  # steps in one answer
 ENDED = ("done", "stopped", "failed")
-
-
-class Stopped(Exception):
-    """Raised inside a step to end it."""
 
 
 class Race(threading.Thread):
@@ -62,75 +57,66 @@ class Race(threading.Thread):
         super().__init__(daemon=True)
         self.trainer, self.about, self.models, self.task, self.runs = trainer, about, models, task, runs
         self.seed, self.drawing, self.key = seed, drawing, secrets.token_hex(8)
-        self.state, self.why = "waiting", ""  # waiting, running, paused, or one of ENDED and the reason
+        self.paused, self.ended, self.why = False, "", ""  # how it ended, one of ENDED, and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
-        self.heard = self.since = time.monotonic()  # of the last question, and of the present state
+        self.heard = self.ticked = time.monotonic()  # of the last question, and the last ``tick``
         self.left: float | None = None  # when its page went: it waits until that asks again
-        self.spent: Counter = Counter()  # seconds in each state, before the present one
+        self.spent = 0.0  # seconds, of LONGEST
         self.visitor = ("", "")  # who started it: an address, and the page there
         self.policies = [copy.deepcopy(models.policy(start_of(run, task))) for run in runs]
         for policy, run in zip(self.policies, runs, strict=True):
-            if run.config.guidance != 1:
-                policy.guidance = run.config.guidance
+            policy.guidance = run.config.guidance
             for module in policy.modules():  # pausing and stopping need not wait for the end of a step
                 module.register_forward_pre_hook(self.check)
                 module.register_full_backward_pre_hook(self.check)
 
-    def enter(self, state: str, why: str = "") -> None:
-        """Change the state, unless the race has ended: the first reason counts."""
-        with self.trainer.lock:
-            if self.state not in ENDED:
-                self.spent[self.state], self.since = self.seconds(self.state), time.monotonic()
-                self.state, self.why = state, why
+    @property
+    def state(self) -> str:
+        """waiting, paused, running, or how it ended."""
+        going = "paused" if self.paused else "running"
+        return self.ended or (going if self.trainer.turn() is self else "waiting")
 
-    def seconds(self, state: str) -> float:
-        """How long it has been in a state, all times together."""
-        return self.spent[state] + (time.monotonic() - self.since if state == self.state else 0)
-
-    def keeps_waiting(self) -> bool:
-        """Whether it has been paused too long, while others stand in the line."""
-        return self.state == "paused" and self.seconds("paused") > PATIENCE and len(self.trainer.line) > 1
-
-    def take_turn(self) -> None:
-        """Let it run, if it waits, no other race runs, and none whose page is there stands before it."""
-        with self.trainer.lock:
-            line = [race for race in self.trainer.line if race.left is None]
-            busy = any(race.state == "running" for race in line)
-            if self.state == "waiting" and line[:1] == [self] and not busy:
-                self.enter("running")
+    def end(self, state: str, why: str) -> None:
+        """End it, unless it has ended: the first reason counts."""
+        if not self.ended:
+            self.why, self.ended = why, state
 
     def check(self, *_) -> None:
-        """Wait for the turn, and while paused; raise Stopped where the race has ended, or now has to."""
-        while True:
-            if time.monotonic() - self.heard > SILENCE:
-                self.enter("stopped", f"Stopped: its page has not been heard of for {SILENCE:.0f} seconds.")
-            elif self.seconds("running") > LONGEST:
-                self.enter("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
-            elif self.keeps_waiting():
-                self.enter("stopped", f"Stopped: paused for {PATIENCE:.0f} seconds while others waited.")
-            elif self.state == "waiting":
-                self.take_turn()
-            if self.state in ENDED:
-                raise Stopped
-            if self.state == "running":
-                return
-            time.sleep(0.05)
+        """In every layer: wait for the turn, and while paused; raise CancelledError where it has ended."""
+        while (state := self.state) in ("waiting", "paused"):
+            time.sleep(TICK)
+        if state in ENDED:
+            raise CancelledError
+
+    def tick(self) -> None:
+        """End it where its page is gone, or its time is over."""
+        now, state = time.monotonic(), self.state
+        if state == "running" or (state == "paused" and len(self.trainer.line) > 1):
+            self.spent += now - self.ticked
+        self.ticked = now
+        if now - self.heard > SILENCE:
+            self.end("stopped", f"Stopped: its page has not been heard of for {SILENCE:.0f} seconds.")
+        elif self.spent > LONGEST:
+            self.end("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
 
     def run(self) -> None:
         racing = [self.records(run, policy) for run, policy in zip(self.runs, self.policies, strict=True)]
         try:
-            self.check()
+            while self.state == "waiting":
+                time.sleep(TICK)
+                self.tick()
             for _ in range(self.runs[0].config.steps):
                 taken = [self.trainer.workers.submit(next, records) for records in racing]
-                wait(taken)  # all of them, also where one failed: a run that still works cannot be closed
+                while wait(taken, TICK).not_done:  # a run that still works cannot be closed
+                    self.tick()
                 records, racers = zip(*(one.result() for one in taken), strict=True)
                 first = records[0]
                 self.points.append({"step": first.step, "samples": first.samples, "racers": racers})
-            self.enter("done", "Done.")
-        except Stopped:
+            self.end("done", "Done.")
+        except CancelledError:
             pass
         except Exception as error:  # whatever it is, the page says it in words
-            self.enter("failed", f"The training failed: {error or type(error).__name__}")
+            self.end("failed", f"The training failed: {error or type(error).__name__}")
         finally:
             for records in racing:
                 records.close()
@@ -166,9 +152,11 @@ class Trainer:
     def __init__(self):
         self.lock = threading.RLock()
         sys.setswitchinterval(0.001)  # a thread that trains gives way sooner to one that answers
-        self.workers = ThreadPoolExecutor(MOST_RACERS, initializer=step_back)  # a thread a run
+        # A thread a run. Free ones are taken first: each keeps memory of its own.
+        self.workers = ThreadPoolExecutor(MOST_RACERS * QUEUE, initializer=step_back)
         self.races: dict[str, Race] = {}
-        self.line: list[Race] = []  # the one that trains, then those that wait
+        self.line: list[Race] = []  # of races, as they came
+        self.first: Race | None = None  # whose turn it is
         self.folder = tempfile.TemporaryDirectory(prefix="trained-")  # of policies to download
 
     def start(self, *settings) -> dict:
@@ -190,9 +178,17 @@ class Trainer:
             others = [other for other in self.line if other is not race]
             for other in others:
                 if other.visitor == visitor:
-                    other.enter("stopped", "Stopped: you began another one.")
+                    other.end("stopped", "Stopped: you began another one.")
             if sum(other.visitor[0] == visitor[0] for other in others) >= QUEUE // 2:
-                race.enter("stopped", "Stopped: too many trainings were begun from your address.")
+                race.end("stopped", "Stopped: too many trainings were begun from your address.")
+
+    def turn(self) -> Race | None:
+        """Whose turn it is: until it ends or its page goes, then that of the next whose page is there."""
+        with self.lock:
+            here = [race for race in self.line if race.left is None and not race.ended]
+            if self.first not in here:
+                self.first = next(iter(here), None)
+            return self.first
 
     def finish(self, race: Race) -> None:
         """Free the turn; what was trained may be used from now on, and the oldest of it is forgotten."""
@@ -200,7 +196,9 @@ class Trainer:
             self.line = [other for other in self.line if other is not race]
             if race.points:
                 race.models.guests[f"mine:{race.key}"] = (race.policies[-1], STARTS[race.task])
-            for old in [old for old in self.races.values() if old not in self.line][:-KEPT]:
+            over = [old for old in self.races.values() if old not in self.line]
+            trained = [old for old in over if old.points]
+            for old in trained[:-KEPT] + [old for old in over if not old.points][:-KEPT]:
                 del self.races[old.key]
                 old.models.guests.pop(f"mine:{old.key}", None)
                 Path(self.folder.name, f"policy-{old.key}.zip").unlink(missing_ok=True)
@@ -209,7 +207,7 @@ class Trainer:
         """The last policy of a race as a zip of the two files of a checkpoint; returns its path."""
         race = self.races[key]
         recipe, policy = RECIPES[race.models.recipe], race.policies[-1]
-        shape = recipe.policy_shape(getattr(policy, "guidance", 1))
+        shape = recipe.policy_shape(policy.guidance)
         with tempfile.TemporaryDirectory() as scratch:
             folder, about = Path(scratch) / "policy", {"recipe": recipe.name, "trained": "live, in the page"}
             save(folder, policy, recipe.kind, shape, about)
@@ -220,8 +218,6 @@ class Trainer:
         for race in self.line:
             if race.visitor[1] == session:
                 race.left = time.monotonic()
-                if race.state == "running":
-                    race.enter("waiting")
 
     def follow(self, key: str, seen: int, visitor: tuple[str, str] | None = None) -> dict:
         """News of a race since its first ``seen`` steps, for ``components.race``; ``visitor``: who asks."""
@@ -257,9 +253,6 @@ class Trainer:
         """Pause, resume or stop a race. Anything else does nothing; a race that is gone is left alone."""
         race = self.races.get(key)
         if race is not None and action == "stop":
-            race.enter("stopped", "Stopped by you.")
-        elif race is not None and (action, race.state) == ("pause", "running"):
-            race.enter("paused")
-        elif race is not None and (action, race.state) == ("resume", "paused"):
-            race.enter("waiting")
-            race.take_turn()
+            race.end("stopped", "Stopped by you.")
+        elif race is not None and action in ("pause", "resume"):
+            race.paused = action == "pause"

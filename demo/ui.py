@@ -19,7 +19,7 @@ from demo.checks import RequestError
 from demo.components import head, words
 from demo.engine import Engine
 from demo.guard import Guard
-from demo.page import Page, View
+from demo.page import AGAIN, TEXTS, Page, View, formula
 from demo.shipped import RECIPES
 from demo.tabs import compare, complete, generate, mistakes, onestep, results, rewards, story, train
 from demo.turns import FairQueue
@@ -83,6 +83,9 @@ def assemble(engine: Engine) -> Page:
             for page.tab, (title, build_tab) in TABS.items():
                 with gr.Tab(title, id=page.tab, elem_id=page.tab) as tabs[page.tab]:
                     views[page.tab] = build_tab(page)
+                    if page.tab in TEXTS:
+                        with gr.Accordion("Why?", open=False, elem_classes="more"):
+                            formula(TEXTS[page.tab])
         wire(page, views, tabs, all_tabs)
         opened = f"() => ({{ __type__: 'update', selected: grpo.opened({list(TABS)}) }})"
         by_key = gr.Button(visible="hidden", elem_id="open-tab")
@@ -109,8 +112,6 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
     for name, view in views.items():
         js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
         page.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
-        if view.again:
-            page.on(list(view.again), view.show, view.inputs, view.outputs)
     inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
     outputs = list(dict.fromkeys(output for view in views.values() for output in view.outputs))
 
@@ -123,7 +124,11 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     opened = gr.Textbox("story", visible=False)
     here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
-    page.on(page.digit.input, refresh, [opened, *inputs], outputs, js=here)
+    # One event for all: of several, a late answer to one could replace that to another.
+    again = gr.Button(visible="hidden", elem_id="again")
+    asked = [again.click, page.digit.input, *(event for view in views.values() for event in view.again)]
+    shown = page.on(asked, refresh, [opened, *inputs], outputs, js=here)
+    shown.then(None, None, None, js="() => grpo.begin()")
     fitted = gr.on(
         [page.recipe.input, page.own.change],
         page.fit,
@@ -133,7 +138,7 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
         show_progress="hidden",
         show_progress_on=page.notice,
     )
-    page.on(fitted.then, refresh, [opened, *inputs], outputs, js=here)
+    fitted.then(None, None, None, js=AGAIN)
 
     others = [control for _, _, control in page.linked if control not in page.policies]
 
@@ -153,10 +158,8 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
             *page.fit(chosen[0], [], *chosen[1:]),
         ]
 
-    shown = [all_tabs, page.steps, *others, *page.policies]
-    opening = page.on(page.blocks.load, open_link, [], shown)
-    first = page.on(opening.then, refresh, [opened, *inputs], outputs, js=here)
-    first.then(None, None, None, js="() => grpo.begin()")
+    opening = page.on(page.blocks.load, open_link, [], [all_tabs, page.steps, *others, *page.policies])
+    opening.then(None, None, None, js=AGAIN)
 
 
 def read_link(page: Page, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:

@@ -3,11 +3,8 @@ shown before that is imported.
 """
 
 import base64
-import io
 import json
 import lzma
-
-from PIL import Image
 
 
 def pack(group: dict) -> str:
@@ -39,7 +36,6 @@ def view(group: dict, fresh: bool, sample: int | None) -> dict:
         "changed": now["changed"],
         "kl": [before["kl"], now["kl"]],
         "sample": sample,
-        "picture": cut(shown, sample),
         "values": group["values"][sample],
         "tokens": {
             "before": before["tokens"]["log_probs"][sample],
@@ -48,13 +44,3 @@ def view(group: dict, fresh: bool, sample: int | None) -> dict:
             **scores,
         },
     }
-
-
-def cut(grid: dict, sample: int) -> str:
-    """One sample out of a sheet of them, as a PNG in a data URL."""
-    sheet = Image.open(io.BytesIO(base64.b64decode(grid["sheet"].partition(",")[2])))
-    size, (row, column) = grid["size"], divmod(sample, grid["columns"])
-    file = io.BytesIO()
-    box = (column * size, row * size, (column + 1) * size, (row + 1) * size)
-    sheet.crop(box).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -402,7 +402,7 @@ def test_the_classifier_of_another_recipe_is_refused_in_words(tmp_path):
     here = copy_of_page(tmp_path)
     shutil.rmtree(here / "classifier")
     shutil.copytree(checkpoints.ROOT / "patches-28x28" / "classifier", here / "classifier")
-    engine, words = Engine(tmp_path), "config.json is not of pixels-8x8: size is 28, not 8"
+    engine, words = Engine(tmp_path), "config.json is of 'patches-28x28', not of pixels-8x8"
     with pytest.raises(RequestError, match=words):
         engine.generate(seed=12345)
     key = engine.train("steer", ["grpo"], [7], 1, None, None, None, 0, "pixels-8x8")["key"]

@@ -12,7 +12,7 @@ import pytest
 from demo import api, guard, turns, ui
 from demo.checks import RequestError
 from demo.engine import Engine
-from demo.training import PATIENCE, QUEUE, Race, Trainer
+from demo.training import QUEUE, Trainer
 
 BLANK = [[0.0] * 28] * 28
 GOOD = {  # of each endpoint
@@ -322,7 +322,7 @@ def test_a_page_of_another_site_gets_nowhere(served):
 
 def race(visitor=("", ""), **more):
     found = SimpleNamespace(visitor=visitor, state="running", **more)
-    found.enter = lambda state, why: setattr(found, "state", state)
+    found.end = lambda state, why: setattr(found, "state", state)
     return found
 
 
@@ -339,14 +339,3 @@ def test_a_visitor_has_one_race_and_an_address_half_of_the_line():
         trainer.own(str(i), ("y", str(i)))
     alive = [one for one in trainer.line if one.visitor[0] == "y" and one.state == "running"]
     assert len(alive) == QUEUE // 2
-
-
-def test_pauses_add_up_while_others_wait():
-    waits = race(trainer=SimpleNamespace(line=[1, 2]), spent={"paused": PATIENCE - 1})
-    waits.state, waits.seconds = "paused", lambda state: Race.seconds(waits, state)
-    waits.since = time.monotonic() - 0.5
-    assert not Race.keeps_waiting(waits)
-    waits.since -= 1
-    assert Race.keeps_waiting(waits)
-    waits.trainer.line.pop()  # nobody waits
-    assert not Race.keeps_waiting(waits)

@@ -10,7 +10,7 @@ import torch
 
 from core import algorithms, objectives, policies, rewards, rl
 from core.recipes import ONE_DIGIT
-from demo import pictures, record, shipped, sources, stepping
+from demo import record, shipped, sources, stepping
 from demo.checks import RequestError
 from demo.engine import GROUPS, UPDATES, Engine
 from demo.page import lettered
@@ -201,12 +201,6 @@ def test_a_recorded_group_is_the_live_one_bit_by_bit(engine, recipe, monkeypatch
     then = [known.one_step(7, 4, *one, recipe) for one in asked]
     assert {one.pop("recorded") for one in then} == {2}
     assert then == live
-
-
-def test_a_sample_is_cut_out_of_its_sheet(engine, recipe):
-    found = engine.one_step(7, 16, 0, True, 6, recipe)
-    drawn = stepping.walk(engine.models(recipe), 7, 16).groups[0].samples.images[6:7]
-    assert found["picture"] == pictures.sheet(drawn, 1)
 
 
 @pytest.fixture

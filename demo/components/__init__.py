@@ -68,13 +68,9 @@ def race(name: str) -> gr.HTML:
     return _component("race", name)
 
 
-def drawing_pad(name: str, keep: float = 1.0) -> gr.HTML:
-    """A pad to draw on. Value: 28 x 28 bytes in base64, ink 255. Event: ``change``, after a stroke.
-
-    Args:
-        keep: the share, from the top, that counts; a line is drawn under it.
-    """
-    return _component("pad", name, SEVEN, keep=keep)
+def drawing_pad(name: str) -> gr.HTML:
+    """A pad to draw on. Value: 28 x 28 bytes in base64, ink 255. Event: ``change``, after a stroke."""
+    return _component("pad", name, SEVEN)
 
 
 def words(text: str = "", style: str = "", name: str | None = None) -> gr.HTML:

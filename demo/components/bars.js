@@ -9,8 +9,7 @@ grpo.rows = (home, digit, series) => { // series: [[title, colour, ten shares], 
   }
   [...home.children].forEach((row, k) => {
     row.classList.toggle("asked", k === digit);
-    [...row.querySelectorAll("i")].forEach((bar,
-      i) => { bar.style.transform = `scaleX(${series[i][2][k]})`; });
+    row.querySelectorAll("i").forEach((bar, i) => { bar.style.transform = `scaleX(${series[i][2][k]})`; });
     row.lastChild.textContent = series.map(([, , shares]) => percent(shares[k])).join(" · ");
   });
 };

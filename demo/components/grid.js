@@ -7,7 +7,9 @@ grpo.cells = (home, value, pick = null) => {
   home.style.setProperty("--columns", columns);
   home.style.setProperty("--sheet", `url(${value.sheet})`);
   home.classList.toggle("smooth", value.size > 8);
-  const spot = (i) => `${place(i % columns, columns)}% ${place(Math.floor(i / columns), rows)}%`;
+  const [left, top, wide, high] = value.part || [0, 0, 1, 1]; // of the sheet, where it holds several grids
+  const spot = (i) => `${place(left * columns + i % columns, wide * columns)}% ${
+    place(top * rows + Math.floor(i / columns), high * rows)}%`;
   const place = (i, of) => (of > 1 ? 100 * i / (of - 1) : 0);
   home.replaceChildren(...Array.from({ length: count }, (_, i) => {
     const wanted = value.digits ? value.digits[i] : digit;
@@ -21,7 +23,8 @@ grpo.cells = (home, value, pick = null) => {
       { class: `cell${wrong ? " wrong" : ""}${twin ? " twin" : ""}`, title: name,
         ...(pick ? { type: "button", "aria-label": name } : {}),
       style: value.colours ? `border-color:${value.colours[i]}` : null },
-    make("i", { style: `background-position:${spot(i)};background-size:${100 * columns}% ${100 * rows}%` }),
+    make("i", { style: `background-position:${spot(i)};background-size:${100 * wide * columns}% ${
+      100 * high * rows}%` }),
     ...(words.length ? [make("span", {}, ...words.slice(0, -1).map((letter) => make("b", {}, `${letter} `)),
       words.at(-1))] : []));
     if (pick) node.addEventListener("click", () => pick(i));

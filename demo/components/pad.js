@@ -1,5 +1,5 @@
 // A pad to draw on with mouse, finger or keys, 28 x 28, paper black and ink white as MNIST has them.
-grpo.pad = (element, props, watch, trigger, { keep }) => {
+grpo.pad = (element, props, watch, trigger) => {
   const { make, bytes } = grpo;
   const SIZE = 28;
   const home = element.querySelector(".pad");
@@ -9,7 +9,7 @@ grpo.pad = (element, props, watch, trigger, { keep }) => {
   const context = canvas.getContext("2d");
   const clear = make("button", { type: "button", onclick: () => { values.fill(0); send(); } },
     "Clear the pad");
-  let last = null, pen = [14, 7], given = SIZE * keep;
+  let last = null, pen = [14, 7], given = SIZE;
   home.replaceChildren(canvas, clear);
 
   const place = (event) => {

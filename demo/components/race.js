@@ -121,7 +121,6 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     if (!now || value.key !== now.key) return;
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));
-    home.dataset.state = value.state;
     if (value.state !== "recorded") grpo.news(name, value.key, points.length, value.over);
     if (following && points.length) show(points.length - 1);
     if (!points.length) step.textContent = "";

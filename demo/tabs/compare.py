@@ -27,12 +27,11 @@ def build(page: Page) -> View:
         task = page.task()
         other = page.policy("", "One more policy")
         seed = page.seed()
-        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
+        page.draw_anew(seed)
     page.caption(
         "100 samples each. The digit that it opens with was chosen to show a difference. Cross: the judge "
         "reads another digit. Dot: a near-twin."
     )
-    page.why()
 
     def show(recipe, digit, task, other, seed):
         found = engine.compare(task, digit, seed, recipe, other)
@@ -58,5 +57,4 @@ def build(page: Page) -> View:
         return values + [gr.Column(visible=False), *[gr.skip()] * 6] * rest
 
     inputs = [page.recipe, page.digit, task, other, seed]
-    page.next_seed(draw, seed, show, inputs, [verdict, *outputs])
     return View(show, inputs, [verdict, *outputs], [task.input, other.input, seed.submit, seed.blur])

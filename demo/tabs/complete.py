@@ -14,7 +14,7 @@ def build(page: Page) -> View:
     engine = page.engine
     with gr.Row(elem_classes="slide"):
         with gr.Column(elem_classes="stage two"):
-            pad = drawing_pad("complete-pad", keep=0.5)
+            pad = drawing_pad("complete-pad")
             drawing = player("complete-player")
         with gr.Column(elem_classes="narrative"):
             summary = words(style="claim", name="complete-summary")
@@ -22,13 +22,12 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport"):
         policy = page.policy("refine/grpo")
         rows = gr.Slider(0, 8, 4, step=1, label="Rows that are yours", buttons=[], min_width=150)
-        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
         seed = gr.Number(0, visible=False)
+        page.draw_anew(seed)
     page.caption(
         "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
         "rest."
     )
-    page.why()
 
     def show(recipe, digit, policy, picture, rows, seed):
         most = TOKENS[recipe]
@@ -39,11 +38,9 @@ def build(page: Page) -> View:
         fitted = gr.Slider(maximum=most, value=given) if given != rows else gr.Slider(maximum=most)
         return found, found["trajectory"], says, fitted
 
-    inputs = [page.recipe, page.digit, policy, pad, rows, seed]
-    outputs = [samples, drawing, summary, rows]
     pad_of = "document.querySelector('#complete-pad .pad')"
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
     gr.on([rows.input, samples.change], None, [rows, page.recipe], None, js=keep)
-    page.next_seed(draw, seed, show, inputs, outputs)
     page.link("rows", rows)
-    return View(show, inputs, outputs, [policy.input, rows.input, pad.change])
+    inputs = [page.recipe, page.digit, policy, pad, rows, seed]
+    return View(show, inputs, [samples, drawing, summary, rows], [policy.input, rows.input, pad.change])

@@ -27,12 +27,11 @@ def build(page: Page) -> View:
         policy = page.policy("steer/grpo")
         temperature = gr.Slider(0.25, 2, 1, step=0.05, label="Temperature", buttons=[], min_width=150)
         seed = page.seed()
-        draw = gr.Button("Draw new ones", variant="primary", min_width=150)
+        page.draw_anew(seed)
     page.caption(
         "Under each picture: the classifier's confidence in the digit asked for, which is the reward. A "
         "cross: a third network, the judge, reads another digit."
     )
-    page.why()
 
     def show(recipe, digit, policy, temperature, seed):
         found = engine.generate(policy, digit, temperature, seed, COUNT, recipe)
@@ -47,7 +46,6 @@ def build(page: Page) -> View:
 
     inputs = [page.recipe, page.digit, policy, temperature, seed]
     outputs = [samples, drawing, summary]
-    page.next_seed(draw, seed, show, inputs, outputs)
     page.on(samples.select, choose, inputs, [drawing])
     page.link("temperature", temperature)
     return View(show, inputs, outputs, [policy.input, temperature.input, seed.submit, seed.blur])

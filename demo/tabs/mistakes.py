@@ -24,8 +24,6 @@ def build(page: Page) -> View:
         "reads another digit."
     )
 
-    page.why()
-
     def show(name):
         found = engine.mistake(name)
         at = RECIPES[MISTAKES[name][1]]

@@ -7,7 +7,7 @@ import gradio as gr
 from demo import sources
 from demo.components import sample_grid, table, words
 from demo.engine import GROUPS, UPDATES
-from demo.page import Page, View, formula, gained, guess, lettered, notes, signed
+from demo.page import AGAIN, Page, View, formula, gained, guess, lettered, notes, signed
 from demo.sentences import a_digit
 from demo.shipped import TOKENS
 from demo.tabs.rewards import advantage_colours
@@ -43,7 +43,6 @@ def build(page: Page) -> View:
         "Blue: better than the group, or likelier since the update. Orange: the opposite. Click a sample, a "
         "token, or a line of code."
     )
-    page.why()
     updates = gr.Number(0, visible=False, precision=0, minimum=0, maximum=UPDATES)
     fresh = gr.Checkbox(True, visible=False)
     chosen = gr.State({})  # the group that is shown, and of it the sample and the token to look at
@@ -112,7 +111,7 @@ def build(page: Page) -> View:
         api_visibility="private",
         trigger_mode="multiple",
     )
-    page.on(pressed.then, show, inputs, outputs)
+    pressed.then(None, None, None, js=AGAIN)
     page.on(samples.select, choose, where, detail)
     page.on(tokens.select, point, where, detail)
     page.on(choice.input, guessed, [*where, choice], [answer])
@@ -147,19 +146,15 @@ def _samples(found: dict, letters: dict[int, str]) -> dict:
     advantages, changed = found["weights"]["grpo"], found["changed"]
     letters = letters if _kind(found) == WHICH else {}
     said = notes(advantages, letters) if found["fresh"] else notes(changed, letters, places=1)
+    said = said if found["count"] < 64 else None  # too small to write under
     colours = advantage_colours(advantages, 1.0) if found["fresh"] else advantage_colours(changed)
     chosen = found["sample"]
-    return {**found, "notes": said if _has_notes(found) else None, "colours": colours, "chosen": chosen}
-
-
-def _has_notes(found: dict) -> bool:
-    """Sixty-four samples are too small to write under."""
-    return found["count"] <= 16
+    return {**found, "notes": said, "colours": colours, "chosen": chosen}
 
 
 def _kind(found: dict) -> int:
     """The question of a group: another one for each update, and none about samples without notes."""
-    kinds = (WHICH, KL, SPREAD) if _has_notes(found) else (KL, SPREAD)
+    kinds = (WHICH, KL, SPREAD) if found["count"] < 64 else (KL, SPREAD)
     return kinds[found["at"] % len(kinds)]
 
 
@@ -185,8 +180,10 @@ def _tokens(found: dict, side: int, token: int) -> dict:
         for t, (then, change) in enumerate(zip(before, changed, strict=True))
     ]
     colours = ["transparent"] * len(changed) if found["fresh"] else advantage_colours(changed)
+    row, column = divmod(found["sample"], found["columns"])
     return {
-        "sheet": found["picture"],
+        "sheet": found["sheet"],
+        "part": [column, row, found["columns"], found["count"] // found["columns"]],
         "size": found["size"],
         "columns": side,
         "count": len(changed),

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from demo.components import beliefs, drawing_pad, sample_grid, table, words
-from demo.page import Page, View, notes
+from demo.page import AGAIN, Page, View, notes
 from demo.sentences import a_digit
 
 CLASSIFIER, JUDGE = "#0072B2", "#CC79A7"
@@ -45,7 +45,6 @@ def build(page: Page) -> View:
         "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it shows "
         "where the classifier is fooled."
     )
-    page.why()
 
     def show(recipe, digit, picture, what, centre, task, seed):
         if what == "mine":
@@ -62,7 +61,7 @@ def build(page: Page) -> View:
     inputs = [page.recipe, page.digit, pad, what, centre, task, seed]
     outputs = [graded, sure, says, terms, group_says, group]
     drawn = pad.change(None, None, what, js="() => 'mine'")
-    page.on(drawn.then, show, inputs, outputs)
+    drawn.then(None, None, None, js=AGAIN)
     return View(show, inputs, outputs, [what.input, centre.input, task.input, seed.submit, seed.blur])
 
 

@@ -4,7 +4,7 @@ import gradio as gr
 
 from demo import checks, live
 from demo.components import drawing_pad, race
-from demo.page import Page, View
+from demo.page import AGAIN, Page, View
 from demo.races import EXAMPLE, MOST_RACERS
 
 
@@ -50,7 +50,6 @@ def build(page: Page) -> View:
         labels = ("Steps", "Samples of a digit", "Price of the KL (beta)", "Learning rate")
         more = [gr.Textbox(label=label, placeholder="as usual", min_width=120) for label in labels]
         seed = gr.Number(0, label="Seed", precision=0)
-    page.why()
 
     usual = [slider.value for slider in mix]
 
@@ -79,8 +78,7 @@ def build(page: Page) -> View:
     page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
     shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
     shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
-    to_top = "(...values) => { scrollTo({ top: 0 }); return values; }"
-    page.on(shows.then, show, inputs, [shown, names, example], js=to_top)
+    shows.then(None, None, None, js="() => scrollTo({ top: 0 })").then(None, None, None, js=AGAIN)
     for name, slider in zip(engine.terms, mix, strict=True):
         page.link(name, slider)
     return View(show, inputs, [shown, names, example], [task.input])

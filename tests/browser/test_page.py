@@ -527,6 +527,7 @@ def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processo
         ready(one, "train")
         one.get_by_text("More settings").click()
         one.get_by_label("Samples of a digit").fill("4")
+        one.get_by_label("Steps", exact=True).fill("300")
     page.locator("#train-start").click()
     says(page, "#train-race .status", re.compile("Step [2-9]"))
     second.locator("#train-start").click()
