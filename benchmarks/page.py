@@ -7,7 +7,6 @@ Frames are those that the browser painted while the player ran.
 
 import os
 import platform
-import shutil
 import time
 
 import tyro
@@ -15,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.report import write
 from benchmarks.server import end, start, summary
+from docs.screenshots import chromium
 
 SEEDS, CLICKS = (3, 4), 9  # visits, and clicks in each
 # name: (link, what is clicked in turn, what changes)
@@ -53,15 +53,12 @@ FRAMES = """() => new Promise((done) => {
 })"""
 
 
-def main() -> None:
-    server, address, _ = start()
+def measure(path: str, address: str) -> dict:
+    """Milliseconds of each action in the browser at that path, and frames a second while a player plays."""
     time.sleep(25)  # the models load
     results = {"actions": {}}
-    chromium = next(
-        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
-    )
     with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
         for name, (link, click, change) in ACTIONS.items():
             times = []
             for seed in SEEDS:
@@ -82,7 +79,16 @@ def main() -> None:
         page.locator("#generate-player select").select_option("0.5")
         stamps = page.evaluate(FRAMES)
         results["frames per second"] = 1000 * (len(stamps) - 1) / (stamps[-1] - stamps[0])
-    end(server)
+    return results
+
+
+def main() -> None:
+    path = chromium()
+    server, address, _ = start()
+    try:
+        results = measure(path, address)
+    finally:
+        end(server)
     results["machine"] = {"cores": os.cpu_count(), "system": platform.platform()}
     for name, one in results["actions"].items():
         kinds = [(kind, found) for kind, found in one.items() if kind != "n"]

@@ -75,8 +75,10 @@ def test_the_page_works_in_a_frame_and_under_a_prefix(browser, around):
     page.close()
 
 
-def test_another_site_can_neither_start_anything_nor_read_it(browser, visit, address):
+def test_another_site_can_neither_start_anything_nor_read_it(browser, visit, address, monkeypatch):
     """As a page of another site would: a form's kind of request, which no browser asks leave for."""
+    started = []
+    monkeypatch.setattr(ui.Engine, "train", lambda self, *asked, **named: started.append(asked))
     page = visit()
     port = address.rpartition(":")[2]
     other = browser.new_page()
@@ -84,15 +86,18 @@ def test_another_site_can_neither_start_anything_nor_read_it(browser, visit, add
         "http://evil.example/", lambda route: route.fulfill(body="<p>here</p>", content_type="text/html")
     )
     other.goto("http://evil.example/")
-    body = '{"data": ["steer", [7], ["grpo"], 0, "pixels-8x8"]}'
+    body = '{"data": ["steer", [7], ["grpo"], 0, "pixels-8x8", {}, []]}'
     sent = """async ([url, body, mode]) => {
       try { return (await fetch(url, {method: 'POST', body, mode})).status } catch { return 'blocked' }
     }"""
     url = f"http://127.0.0.1:{port}/gradio_api/call/train"
-    statuses = []
-    other.on("response", lambda response: statuses.append(response.status))
     other.evaluate(sent, [url, body, "no-cors"])
     assert other.evaluate(sent, [url, body, "cors"]) == "blocked"
-    assert all(status in (0, 403) for status in statuses)
-    assert page.evaluate(sent, ["gradio_api/call/group", body, "same-origin"]) != 403
+    page.wait_for_timeout(500)
+    assert not started
+    as_json = sent.replace("'POST',", "'POST', headers: { 'Content-Type': 'application/json' },")
+    assert page.evaluate(as_json, ["gradio_api/call/train", body, "same-origin"]) == 200
+    for _ in range(100):
+        page.wait_for_timeout(100 * (not started))
+    assert started, "the page itself may"
     other.close()

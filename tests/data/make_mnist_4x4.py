@@ -1,7 +1,7 @@
 """Writes mnist-4x4.npz: the first 1,000 training digits of MNIST at 4x4 pixels of 4 gray levels, four to a
 byte.
 
-    python tests/data/make_mnist_4x4.py [FOLDER THAT HOLDS MNIST]
+    python -m tests.data.make_mnist_4x4 [FOLDER THAT HOLDS MNIST]
 
 MNIST is by Yann LeCun, Corinna Cortes and Christopher Burges (CC BY-SA 3.0); torchvision downloads it.
 """
