@@ -22,7 +22,8 @@ class Algorithm:
     def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
         """(L, G) rewards, a row a label, to (L, G) weights.
 
-        ``past``: the mean reward of each earlier step; all of them, because an algorithm keeps no state.
+        ``past``: the mean reward of each earlier step; all of them, because an algorithm keeps no state. Only
+        REINFORCE's baseline reads them.
         """
         raise NotImplementedError
 

@@ -41,7 +41,8 @@ class LSTMPolicy(Policy):
         self.layer1 = nn.LSTM(width, width)
         self.layer2 = nn.LSTM(width, width)
         self.head = nn.Linear(width, tokenizer.vocabulary)
-        # Scale and shift of three inputs (both layers' and the readout's), hidden and cell of two states.
+        # Scale and shift of three inputs (both layers' and the readout's), hidden and cell of both layers'
+        # first states: ten parts.
         self.label = nn.Parameter(torch.zeros(LABELS, 10, width))
         self.label_position = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))
         nn.init.normal_(self.neighbours.weight, std=0.3)
@@ -51,7 +52,8 @@ class LSTMPolicy(Policy):
         t = torch.arange(tokenizer.length)
         row, column = t // tokenizer.grid + EDGE, t % tokenizer.grid + EDGE
         places = [(row + down) * side + column + right for down, right in self.NEIGHBOURS]
-        # The cell of each token (T,), of its neighbours (T, K), and where their embeddings begin (K,).
+        # The cell of each token (T,), of its neighbours (T, K), and where their embeddings begin (K,). A 2x2
+        # picture has 6 cells a side with its edge: its tokens are in cells 14 and 15, 20 and 21.
         self.register_buffer("home", row * side + column, persistent=False)
         self.register_buffer("around", torch.stack(places, 1), persistent=False)
         self.register_buffer("offset", torch.arange(len(self.NEIGHBOURS)) * values, persistent=False)

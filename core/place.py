@@ -94,7 +94,8 @@ class Place:
         """(samples seen, policy) along the training of a run's seed 0: start, snapshots, end."""
         end = self.folder(f"{task}/{name}")
         yield 0, self.start(task, checkpoints.read_config(end)["config"]["guidance"])
-        snapshots = self.snapshots(task, name).glob("step-*")
+        found = self.snapshots(task, name).glob("step-*")
+        snapshots = [folder for folder in found if trained_with(folder) == trained_with(end)]
         for folder in [*sorted(snapshots, key=lambda path: int(path.name.removeprefix("step-"))), end]:
             yield checkpoints.read_config(folder)["samples"], self.policy(folder)
 

@@ -12,9 +12,10 @@ gradient is the mean over samples (tests/test_estimator.py proves it):
     sum over t of  [ (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t ]
 
 Beta is the price of a nat of a whole picture. (The paper averages over tokens where we sum: as all pictures
-have the same T, only the gradient's length differs.) A group's mean includes the sample itself, which makes
-GRPO's first term, and of REINFORCE's its KL, (G - 1) / G of their size: 3 % less for 32 samples. All this is
-exact at the first update; a second one from the same samples reuses the later kl_s of the first.
+have the same T, only the gradient's length differs.) A group's mean includes the sample itself, so what it is
+subtracted from shrinks to (G - 1) / G of its size, 3 % less for 32 samples: in GRPO the reward and the later
+KL, in REINFORCE the later KL alone. All this is exact at the first update; a second one from the same samples
+reuses the later kl_s of the first.
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
@@ -131,12 +132,12 @@ def train(
 def make_batch(
     rollout: Rollout, advantages: torch.Tensor, reference_log_probs: torch.Tensor, beta: float
 ) -> Batch:
-    """A step's batch: (L, G) advantages, and the KL that each token leads to, become (B, T) advantages."""
+    """A step's batch: (L, G) advantages become (B, T), as a token also pays for the KL that it leads to."""
     kl = exact_kl(rollout.distributions, reference_log_probs)
-    ahead = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
+    to_come = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
     # Less the group's mean at the same token: a baseline for the KL to come.
-    ahead = (ahead - ahead.mean(1, keepdim=True)).flatten(0, 1)
-    per_token = advantages.flatten()[:, None] - beta * ahead
+    to_come = (to_come - to_come.mean(1, keepdim=True)).flatten(0, 1)
+    per_token = advantages.flatten()[:, None] - beta * to_come
     return Batch(rollout.tokens, rollout.log_probs, reference_log_probs, kl, per_token)
 
 

@@ -116,6 +116,7 @@ def train_tokenizer(
                 total.copy_(book * share[:, None])
             chosen = tokenizer.nearest(flat)
             found = torch.bincount(chosen, minlength=len(book)) / len(chosen)
+            # A code is the running sum of its vectors over the running count of them.
             share.lerp_(found, 1 - config.decay)
             total.lerp_(torch.zeros_like(book).index_add_(0, chosen, flat) / len(chosen), 1 - config.decay)
             dead = (share < 0.1 / len(book)).nonzero().squeeze(1)

@@ -33,7 +33,9 @@ def on_one_core() -> None:
 
 
 class Engine(Races):
-    """The answers to every tab. Thread-safe: one question at a time uses the models of a recipe."""
+    """The answers to every tab. Thread-safe: of each recipe one question is computed at a time; a race has
+    threads of its own.
+    """
 
     def __init__(self, root: Path | None = None):
         super().__init__(root)
@@ -128,7 +130,7 @@ class Engine(Races):
         return {**self.look(policy), **found, "codes": self.ask(recipe, "codebook")}
 
     def portrait(self, policy: str, task: str, digit: int, seed: int, recipe: str) -> dict:
-        """A policy in Compare: 100 samples and what they say, see ``answers.portrait``.
+        """A policy in Compare: 100 samples and what they say, see ``answers.portrait``. All was checked.
 
         Args:
             task: of the others; it goes without saying in a title.

@@ -207,7 +207,7 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         )
     except OSError as error:
         raise SystemExit(
-            f"The port is taken: {port or 'all from 7860 on'}. Free it, or name none for the next free one."
+            f"The port is taken, or not ours to use: {port or 'all from 7860 on'}. Free it, or name none."
         ) from error
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:
