@@ -78,7 +78,7 @@ def columns(points: list[dict], names: Iterable[str]) -> dict[str, list]:
 
 
 def draw_staircase(report: dict, task: str, path: Path) -> None:
-    """What each ingredient is worth, a bar a run. The variance is that of one step's gradient, relative."""
+    """What each ingredient is worth, a line a run. The variance is that of one step's gradient, relative."""
     runs, rows = report["runs"][task], {row["name"]: row["values"] for row in report["rows"]}
     names = [name for name in COLOURS if f"{task}: {name}" in rows]
     headings = {"success": "judge success", "kl": "KL spent, nats", "coverage": "coverage of real digits"}
@@ -92,17 +92,21 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(16, 8), sharey=True)
     for axis, (title, found) in zip(axes.flat, panels.items(), strict=False):
         means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
-        axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
+        colours = [COLOURS[name] for name in names]
+        if title == "judge success":  # dots, because the axis does not begin at 0
+            axis.errorbar(means, names, xerr=spread, fmt="none", ecolor=GRAY, capsize=6)
+            axis.scatter(means, names, s=160, color=colours, zorder=3)
+            axis.set_xlim(max(0.0, min(means) - 0.1), 1.01)
+        else:
+            axis.barh(names, means, xerr=spread, color=colours)
+            axis.set_xlim(0, 1.15 * max(means) or 1)  # an interval over few seeds may reach further
         axis.set_title(title)
-        axis.set_xlim(0, 1.15 * max(means) or 1)  # an interval over few seeds may reach further
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:
                 axis.text(0, i, f" {reached(entry['each'])}" if entry.get("each") else " -", va="center")
     for axis in axes.flat[len(panels) :]:  # not measured
         axis.set_axis_off()
-    success = [entry["mean"] for entry in panels["judge success"]]
-    axes[0, 0].set(xlim=(max(0.0, min(success) - 0.1), 1), title="judge success (axis is cut)")
     axes[0, 0].invert_yaxis()
     save(figure, path)
 
