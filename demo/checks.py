@@ -107,26 +107,11 @@ def picture(value: Any) -> list[list[float]]:
             inks = [ink / 255 for ink in base64.b64decode(value, validate=True)]
             if len(inks) == DRAWN * DRAWN:
                 return [inks[row : row + DRAWN] for row in range(0, DRAWN * DRAWN, DRAWN)]
-    if wrong := _wrong(value):
-        raise RequestError(f"picture {wrong}; allowed: {DRAWN} rows of {DRAWN} numbers from 0 to 1.")
-    return [[float(cell) for cell in row] for row in value]
-
-
-def _wrong(picture: Any) -> str:
-    """What is wrong with a drawing; nothing where it is right."""
-    if not isinstance(picture, (list, tuple)):
-        return f"is {shown(picture)}"
-    if len(picture) != DRAWN:
-        return f"is {len(picture)} rows"
-    for row in picture:
-        if not isinstance(row, (list, tuple)):
-            return f"holds {shown(row)}"
-        if len(row) != DRAWN:
-            return f"holds a row of {len(row)}"
-        for cell in row:
-            if not _is_number(cell) or not 0 <= cell <= 1:
-                return f"holds {shown(cell)}"
-    return ""
+    shape = [len(row) if isinstance(row, list) else 0 for row in value] if isinstance(value, list) else []
+    if shape != [DRAWN] * DRAWN:
+        size = f"{len(shape)} rows of {min(shape)} to {max(shape)}" if shape else shown(value)
+        raise RequestError(f"picture is {size}; allowed: {DRAWN} rows of {DRAWN} numbers from 0 to 1.")
+    return [[number("ink in the picture", cell, 0, 1) for cell in row] for row in value]
 
 
 def shown(value: Any) -> str:
