@@ -92,15 +92,13 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(16, 8), sharey=True)
     for axis, (title, found) in zip(axes.flat, panels.items(), strict=False):
         means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
-        colours = [COLOURS[name] for name in names]
         if title == "judge success":  # dots, because the axis does not begin at 0
-            axis.errorbar(means, names, xerr=spread, fmt="none", ecolor=GRAY, capsize=6)
-            axis.scatter(means, names, s=160, color=colours, zorder=3)
-            axis.set_xlim(max(0.0, min(means) - 0.1), 1.01)
+            for name, mean, wide in zip(names, means, spread, strict=True):
+                axis.errorbar(mean, name, xerr=wide, fmt="o", ms=12, color=COLOURS[name])
+            axis.set(title=title, xlim=(max(0.0, min(means) - 0.1), 1.01))
         else:
-            axis.barh(names, means, xerr=spread, color=colours)
-            axis.set_xlim(0, 1.15 * max(means) or 1)  # an interval over few seeds may reach further
-        axis.set_title(title)
+            axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
+            axis.set(title=title, xlim=(0, 1.15 * max(means) or 1))  # an interval may reach further
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
             if entry["mean"] is None:

@@ -179,7 +179,7 @@ def command(work: Callable[[list[str]], None]) -> Callable[..., int]:
         try:
             work(sys.argv[1:] if arguments is None else arguments)
         except KeyboardInterrupt:
-            again = "What knows --resume goes on with it; everything else starts anew."
+            again = "A command that has --resume goes on with it; any other starts anew."
             print(f"stopped; what was finished is kept, nothing is half-written. {again}", file=sys.stderr)
             return 130
         except (ValueError, DataError, CheckpointError, FloatingPointError, OSError) as error:
