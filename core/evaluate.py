@@ -136,7 +136,7 @@ class Evaluation:
             kept = ("samples", "reward", "success", "kl")
             curves[seed] = {column: [point[column] for point in curve] for column in kept}
         along = before.get("along", [])
-        if place.snapshots(task, name).is_dir() and not (self.resume and along):
+        if place.snapshots(task, name) and not (self.resume and along):
             along = self.yardstick.along_training(task, name)
         success = report.mean(start_row(task, place.recipe.tasks[task][name].config.guidance), "success")
         report.runs.setdefault(task, {})[name] = {

@@ -218,7 +218,7 @@ def draw_all(place: Place, out: Path) -> None:
             draw_frontier(report, task, out / f"{task}-frontier.png")
             draw_rewards(place, task, out / f"{task}-rewards.png")
             for name in ("reinforce", "grpo"):
-                if place.snapshots(task, name).is_dir():
+                if place.snapshots(task, name):
                     draw_steps(place, judge, task, name, out / f"{task}-{name}-steps.png")
 
 

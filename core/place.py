@@ -50,9 +50,18 @@ class Place:
                 found[seed] = path
         return found
 
-    def snapshots(self, task: str, name: str) -> Path:
+    def snapshot_folder(self, task: str, name: str) -> Path:
         """Of the policies along the training of a run's seed 0, in folders "step-K"."""
         return self.runs / self.recipe.name / task / name / "snapshots"
+
+    def snapshots(self, task: str, name: str) -> dict[int, Path]:
+        """Those folders by the steps taken; what was trained with other settings is another run's."""
+        end = self.folder(f"{task}/{name}")
+        if not checkpoints.exists(end):
+            return {}
+        wanted, paths = trained_with(end), self.snapshot_folder(task, name).glob("step-*")
+        found = {int(path.name.removeprefix("step-")): path for path in paths}
+        return {step: found[step] for step in sorted(found) if trained_with(found[step]) == wanted}
 
     def require(self, *names: str) -> None:
         """Raise CheckpointError, with the command that mends it, unless the named checkpoints are there.
@@ -94,9 +103,7 @@ class Place:
         """(samples seen, policy) along the training of a run's seed 0: start, snapshots, end."""
         end = self.folder(f"{task}/{name}")
         yield 0, self.start(task, checkpoints.read_config(end)["config"]["guidance"])
-        found = self.snapshots(task, name).glob("step-*")
-        snapshots = [folder for folder in found if trained_with(folder) == trained_with(end)]
-        for folder in [*sorted(snapshots, key=lambda path: int(path.name.removeprefix("step-"))), end]:
+        for folder in [*self.snapshots(task, name).values(), end]:
             yield checkpoints.read_config(folder)["samples"], self.policy(folder)
 
     @property

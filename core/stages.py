@@ -120,7 +120,7 @@ def rl_stage(
     generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
     own, judge = share(config), place.judge()
-    with replaced(place.snapshots(task, name)) if wanted else nullcontext() as kept:
+    with replaced(place.snapshot_folder(task, name)) if wanted else nullcontext() as kept:
         for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
             curve.append(rounded(record))
             if record.step + 1 in wanted and record.step + 1 < config.steps:

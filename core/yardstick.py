@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 
-from core import checkpoints
 from core.algorithms import Reinforce
 from core.classifiers import accuracy, predict
 from core.data import load_mnist
@@ -167,8 +166,8 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     runs = confident(place.recipe.tasks[task])
     config, reference = runs["grpo"].config, place.start(task)
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
-    halfway = place.snapshots(task, "grpo") / f"step-{config.steps // 2}"
-    if checkpoints.exists(halfway):
+    halfway = place.snapshots(task, "grpo").get(config.steps // 2)
+    if halfway is not None:
         found["halfway"] = relative_variance(place, place.policy(halfway), reference, runs)
     return found
 

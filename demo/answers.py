@@ -116,8 +116,7 @@ def twins(images: torch.Tensor) -> list[int]:
 def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep) -> dict:
     """What a race shows of a run's step: its samples, or where the mistake is in them, fresh ones."""
     digits, shown = run.config.digits, layout(models.recipe, run.config)["wall"]
-    images = models.tokenizer.decode(record.tokens)
-    reward, success, kl = record.reward, record.success, record.kl
+    images, reward, success, kl = record.images, record.reward, record.success, record.kl
     if isinstance(run, Mistake) and run.draw:
         labels = torch.tensor(digits).repeat_interleave(run.config.group)
         start = models.policy(start_of(run, task))

@@ -2,14 +2,12 @@
 
 import itertools
 import math
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
 from test_policies import every_picture
-from toys import Brightness, make_policy
+from toys import Brightness, example_of_the_guide, make_policy
 
 from core import algorithms
 from core.algorithms import GRPO, Reinforce
@@ -117,11 +115,8 @@ def test_a_baseline_is_the_running_mean_of_past_rewards():
 
 
 def test_leave_one_out_as_the_guide_has_it():
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    parts = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    code = next(part for part in parts if "(Algorithm)" in part)
     names = vars(algorithms).copy()
-    exec(code, names)
+    exec(example_of_the_guide("(Algorithm)"), names)
     found = names["LeaveOneOut"]().advantages(torch.tensor([[1.0, 0.0, 0.5], [0.2, 0.2, 0.8]]), [])
     torch.testing.assert_close(found, torch.tensor([[0.75, -0.75, 0.0], [-0.3, -0.3, 0.6]]))
 

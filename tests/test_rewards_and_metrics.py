@@ -1,12 +1,10 @@
 import itertools
 import math
-import re
-from pathlib import Path
 
 import gradio as gr
 import pytest
 import torch
-from toys import Brightness, make_policy
+from toys import Brightness, example_of_the_guide, make_policy
 
 import core.rewards
 import core.train
@@ -143,8 +141,7 @@ def test_likeness_needs_a_drawing_and_a_weight_is_a_number():
 def test_the_term_of_the_guide_is_one_function_and_appears_on_the_command_line_and_on_the_page(
     monkeypatch, tmp_path, capsys
 ):
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    code = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "@term" in part)
+    code = example_of_the_guide("@term")
     assert len(code.splitlines()) <= 10
     monkeypatch.setattr(core.rewards, "TERMS", dict(TERMS))
     monkeypatch.setattr(core.train, "TERMS", core.rewards.TERMS)

@@ -50,7 +50,7 @@ def shorten(monkeypatch, steps: int, pretraining: int) -> None:
     """Leave two or three runs of the small recipes, and little training of each; of pixels one task."""
     for recipe, tasks in ((RECIPES["tiny-4x4"], ("steer",)), (TINY_PATCHES, ("steer", "refine"))):
         short = {}
-        for task in recipe.tasks.keys() & tasks:
+        for task in [task for task in recipe.tasks if task in tasks]:
             short[task] = {
                 name: dataclasses.replace(run, config=dataclasses.replace(run.config, steps=steps, group=16))
                 for name, run in recipe.tasks[task].items()
@@ -187,7 +187,7 @@ def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand
     assert command("grpo --recipe tiny-4x4 --ship --steps 8", tmp_path) == 0
     place = Place(RECIPES["tiny-4x4"], tmp_path / "ship", tmp_path / "runs")
     shipped = place.folder("steer/grpo") / "weights.safetensors"
-    snapshots = sorted(place.snapshots("steer", "grpo").glob("*/weights.safetensors"))
+    snapshots = sorted(place.snapshot_folder("steer", "grpo").glob("*/weights.safetensors"))
     assert [path.parent.name for path in snapshots] == ["step-4", "step-5"]
     before, along = shipped.read_bytes(), [path.read_bytes() for path in snapshots]
 

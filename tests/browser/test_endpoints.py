@@ -1,12 +1,11 @@
 """The named endpoints through gradio_client, with good and bad input; and a tab of one's own."""
 
-import re
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from conftest import free_port
+from toys import example_of_the_guide
 
 from benchmarks import load, visitors
 from demo import ui
@@ -102,8 +101,7 @@ def test_numbers_that_are_none_are_refused_though_json_may_hold_them(client, add
 
 
 def test_the_tab_of_the_guide_is_one_file_and_one_line(browser, monkeypatch):
-    guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    code = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "def build" in part)
+    code = example_of_the_guide("def build")
     assert len(code.splitlines()) <= 27
     tab = {}
     exec(code, tab)
