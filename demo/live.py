@@ -74,7 +74,6 @@ def follow(
         return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), own)
 
     page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race
-    run = f"grpo.run('{name}-race')"
     hidden = gr.Button(visible="hidden", elem_id=f"{name}-news")  # see page.js: a hidden page has no ticks
     # A page that is loaded anew takes its race up again.
     ticks = [(timer.tick, []), (hidden.click, []), (page.blocks.load, [])]
@@ -83,7 +82,7 @@ def follow(
             news,
             [heard, page.own, *more],
             followed,
-            js=f"(heard, ...rest) => [`${{{run}.key}} ${{{run}.seen}}`, ...rest]",
+            js=f"(heard, ...rest) => [grpo.heard('{name}-race'), ...rest]",
             show_progress="hidden",
             show_progress_on=page.notice,
             api_visibility="private",

@@ -46,6 +46,11 @@ class Races(Shipped):
         if self._trainer is not None:
             self._trainer.leave(session)
 
+    def close(self) -> None:
+        """The server stops: no race goes on."""
+        if self._trainer is not None:
+            self._trainer.close()
+
     def _race(self, recipe: Any, task: Any, names: Any, rewards: Any) -> tuple:
         """The checked recipe, task, one to three different runs of it that are here, and what they are paid:
         {} for what is usual.

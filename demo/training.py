@@ -167,7 +167,7 @@ class Trainer:
             race = Race(self, *settings)
             self.races[race.key] = race
             self.line = [*self.line, race]
-        race.start()
+            race.start()
         return self.follow(race.key, 0)
 
     def own(self, key: str, visitor: tuple[str, str]) -> None:
@@ -218,6 +218,15 @@ class Trainer:
         for race in self.line:
             if race.visitor[1] == session:
                 race.left = time.monotonic()
+
+    def close(self) -> None:
+        """End all races, and wait until they have: the server stops."""
+        with self.lock:
+            line = self.line
+        for race in line:
+            race.end("stopped", "The server was stopped.")
+        for race in line:
+            race.join()
 
     def follow(self, key: str, seen: int, visitor: tuple[str, str] | None = None) -> dict:
         """News of a race since its first ``seen`` steps, for ``components.race``; ``visitor``: who asks."""

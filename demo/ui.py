@@ -1,9 +1,11 @@
 """Assembles the page: header, tabs, links, theme, queue and launch settings."""
 
+import contextlib
 import html
 import json
 import os
 import threading
+import time
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads it
@@ -211,5 +213,9 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
         ) from error
     threading.Thread(target=engine.warm_up, daemon=True).start()  # the page is up; now torch
     if block:
-        page.block_thread()
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(1)
+        engine.close()
+        page.close()
     return page

@@ -591,6 +591,15 @@ def test_a_race_that_nobody_follows_ends_and_says_why(engine, monkeypatch):
     assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
 
 
+def test_a_server_that_stops_waits_for_no_race(engine):
+    first, second = race(engine, steps=300), race(engine)
+    follow(engine, first, lambda news: bool(news["points"]))
+    engine.trainer.control(first, "pause")
+    engine.close()
+    assert not any(engine.trainer.races[key].is_alive() for key in (first, second))
+    assert "The server was stopped" in engine.trainer.follow(second, 0)["says"]
+
+
 def test_a_closed_page_frees_the_processor_until_it_is_loaded_anew(engine, monkeypatch):
     monkeypatch.setattr(training, "ON_THE_WAY", 0.3)
     key = race(engine, steps=300)

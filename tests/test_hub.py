@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -275,7 +276,11 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
         for recipe, size in (("pixels-8x8", 8), ("patches-28x28", 28)):
             found = client.predict("steer/grpo", 7, 1.0, 12345, 2, recipe, api_name="/generate")
             assert len(found["reads"]) == 2 and found["size"] == size, found.keys()
+        race = client.submit(api_name="/train")
+        while not any(news["points"] for news in race.outputs()):
+            time.sleep(0.1)
+        app.send_signal(signal.SIGINT)  # Ctrl-C, while something trains
+        assert app.wait(20) == 0
     finally:
-        app.terminate()
-        app.wait(20)
+        app.kill()
     assert "Error" not in (tmp_path / "log").read_text()

@@ -154,17 +154,24 @@ window.grpo = (() => {
   const runs = {};
   const run = (name) => (runs[name] ??= { key: sessionStorage.getItem(name) || "", seen: 0, over: true });
   function news(name, key, seen, over) {
-    Object.assign(run(name), { key, seen, over });
+    Object.assign(run(name), { key, seen, over, asked: true });
     sessionStorage.setItem(name, over ? "" : key);
     const going = Object.values(runs).some((one) => !one.over);
     document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
-  // Gradio's timer rests while the page is hidden, and a run of which nothing is asked ends.
+  // What the page has heard of a run, for its next question.
+  const heard = (name) => (run(name).asked = true) && `${run(name).key} ${run(name).seen}`;
+  // Gradio's timer rests while the page is hidden, and a run of which nothing is asked ends. Where it rests
+  // in sight, it waits for an answer that was lost on its way.
   setInterval(() => {
-    for (const [name, { over }] of Object.entries(runs))
-      if (document.hidden && !over) press(name.replace("-race", "-news"));
+    for (const [name, one] of Object.entries(runs).filter(([, { over }]) => !over)) {
+      const stuck = !document.hidden && !one.asked;
+      one.asked = false;
+      if (stuck) fetch("").then(() => location.reload(), () => {}); // unless there is no server
+      else if (document.hidden) press(name.replace("-race", "-news"));
+    }
   }, 10_000);
 
   return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, counted, present,
-    run, news };
+    run, news, heard };
 })();

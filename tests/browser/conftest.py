@@ -66,8 +66,9 @@ def visit(window, address):
     """
     pages = []
 
-    def open_page(link="", width=1440, height=900, at=address, reduced_motion="reduce", **media):
+    def open_page(link="", width=1440, height=900, at=address, reduced_motion="reduce", script="", **media):
         page = window.new_page()
+        page.add_init_script(script)
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(reduced_motion=reduced_motion, **media)
         page.set_default_timeout(PATIENCE)
@@ -104,6 +105,9 @@ class Proxy(threading.Thread):
         if not self.open:
             return writer.close()
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        if not self.open:  # cut in between
+            writer.close()
+            return far_writer.close()
         self.writers |= {writer, far_writer}
         await asyncio.gather(self.hand_on(reader, far_writer), self.hand_on(far_reader, writer))
 
