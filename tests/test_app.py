@@ -144,6 +144,11 @@ def test_a_port_that_is_none_is_refused_in_one_sentence(value):
     assert ended.returncode == 1
 
 
+def test_an_argument_is_refused_instead_of_passed_over():
+    ended = subprocess.run([sys.executable, "app.py", "--port", "80"], cwd=REPO, capture_output=True, text=True)
+    assert ended.returncode == 2 and "unrecognized arguments: --port 80" in ended.stderr
+
+
 def test_a_taken_port_is_refused_where_it_was_named_and_passed_over_where_not(monkeypatch):
     import socket
 
