@@ -1,8 +1,7 @@
 """The classifier, whose confidence is the reward, and the judge, which is never optimised against.
 
 They share no training picture (one half of MNIST's training set each) and no architecture: a policy that
-learned to please the one by a trick has little reason to please the other. So reward and success are two
-measurements, not one.
+learned to please the one by a trick need not please the other. But it may: both read a blank picture as a 1.
 """
 
 import math

@@ -40,8 +40,8 @@ COLOURS = {  # one a run, the same in every figure and on the page
     "grpo-scaled": "#0072B2",
 }
 TRAINING = {"reward": "reward", "success": "judge success", "kl": "KL to the start, nats per image"}
-DIVERSITY = {"success": "judge success", "frechet": "Frechet", "entropy": "pixel entropy, nats"}
-DIVERSITY |= {"coverage": f"coverage by {ALONG:,} samples"}  # the tables' is by more, hence higher
+DIVERSITY = {"success": "judge success", "frechet": f"Frechet, {ALONG:,} samples"}  # lower by more of them
+DIVERSITY |= {"entropy": "pixel entropy, nats", "coverage": f"coverage, {ALONG:,} samples"}  # higher
 FAILED = "#D55E00"  # the frame of a sample that the judge reads as another digit
 GRAY = "#777777"  # of runs outside the staircase
 plt.rcParams |= {"figure.constrained_layout.use": True, "savefig.dpi": 110, "font.size": 13}

@@ -87,7 +87,7 @@ class FirstTokenLeftOut(GRPO):
 
 SHORTER = replace(SHORT, steps=22)  # a step draws twice, to learn and to show
 EASY = replace(SHORT, digits=(1,), lr=4e-3)
-RARE = replace(SHORT, digits=(4,))  # of its start's samples, one in thirty fails
+RARE = replace(SHORT, digits=(4,))  # of its start's samples, one in forty fails
 UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
 GUIDED = replace(UNGUIDED, guidance=2.0)
 MISTAKES = {
@@ -135,7 +135,7 @@ MISTAKES = {
         algorithm=GRPO(scale=True),
         right=Run(GRPO(), RARE, "GRPO, not divided"),
         task="refine",
-        happens="One failure among thirty counts more than five times as much, and the KL a fifth.",
+        happens="One failure among forty counts six times as much, and the KL a sixth.",
         wild="GRPO as published divides (Shao et al. 2024, arXiv 2402.03300), and AR-GRPO does; Liu et al. "
         "2025 (arXiv 2503.20783) call it a bias by difficulty.",
     ),

@@ -55,7 +55,7 @@ class Recipe:
 
 
 def staircase(config: RLConfig) -> dict[str, Run]:
-    """From REINFORCE to GRPO, one ingredient a step: same start, same samples, same learning rates.
+    """From REINFORCE to GRPO, one ingredient a step: same start, as many samples, same learning rates.
 
     The first three have no KL, whatever ``config`` says; the others share its beta.
     """
@@ -71,9 +71,10 @@ def staircase(config: RLConfig) -> dict[str, Run]:
 
 
 def two_ends(config: RLConfig) -> dict[str, Run]:
-    """REINFORCE and GRPO alone."""
-    runs = staircase(config)
-    return {name: runs[name] for name in ("reinforce", "grpo")}
+    """REINFORCE and GRPO alone, without a KL: for a start that is not worth staying near to."""
+    runs = staircase(replace(config, beta=0.0))
+    grpo = replace(runs["grpo"], says="the group's mean and a second, clipped update, no KL")
+    return {"reinforce": runs["reinforce"], "grpo": grpo}
 
 
 # Steering one digit at 8x8: fast enough to watch.
@@ -90,7 +91,7 @@ PIXELS = Recipe(
     tasks={
         "steer": staircase(RLConfig(steps=150, group=32, lr=5e-4, label_lr=40, beta=0.06, average=0.97)),
         "refine": staircase(RLConfig(steps=120, group=64, lr=1e-4, label_lr=10, beta=0.018, average=0.97)),
-        "scratch": two_ends(RLConfig(steps=60, group=8, lr=1e-3, beta=0.0)),
+        "scratch": two_ends(RLConfig(steps=60, group=8, lr=1e-3)),
     },
 )
 
@@ -134,7 +135,7 @@ TINY = Recipe(
     tasks={
         "steer": staircase(RLConfig(steps=60, group=16, lr=3e-3, label_lr=10, beta=0.05)),
         "refine": staircase(RLConfig(steps=60, group=16, lr=1e-3, beta=0.05)),
-        "scratch": two_ends(RLConfig(steps=10, group=16, lr=3e-3, beta=0.0)),
+        "scratch": two_ends(RLConfig(steps=10, group=16, lr=3e-3)),
     },
 )
 
@@ -148,9 +149,7 @@ GUIDE = Recipe(
     shape={"width": 128},
     borrows="pixels-8x8",
     tasks={
-        "scratch": two_ends(
-            RLConfig(digits=(7,), group=16, steps=100, lr=1e-3, beta=0.0, average=0.0, warmup=1),
-        )
+        "scratch": two_ends(RLConfig(digits=(7,), group=16, steps=100, lr=1e-3, average=0.0, warmup=1)),
     },
 )
 

@@ -14,8 +14,8 @@ gradient is the mean over samples (tests/test_estimator.py proves it):
 Beta is the price of a nat of a whole picture. (The paper averages over tokens where we sum: as all pictures
 have the same T, only the gradient's length differs.) A group's mean includes the sample itself, so what it is
 subtracted from shrinks to (G - 1) / G of its size, 3 % less for 32 samples: in GRPO the reward and the later
-KL, in REINFORCE the later KL alone. All this is exact at the first update; a second one from the same samples
-reuses the later kl_s of the first.
+KL, in REINFORCE the later KL alone. All this is exact at the first update, but for advantages divided by the
+deviation, which climb something else; a second update from the same samples reuses the later kl_s.
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 

@@ -3,8 +3,8 @@
     python -m docs.build
 
 A source is Markdown in which ``{{ ... }}`` and ``{% if ... %}`` (Jinja) ask the functions in ``GLOBALS`` for
-every figure, and for every word that depends on one. So a document stays true when something is trained
-anew. Report and review also become docs/NAME.html and docs/NAME.pdf (pandoc, typst).
+every figure, and for most words that depend on one: read them again after something is trained anew. Report
+and review also become docs/NAME.html and docs/NAME.pdf (pandoc, typst).
 """
 
 import json
@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import jinja2
 import pypandoc
@@ -20,7 +20,7 @@ import torch
 import typst
 import tyro
 
-from core import checkpoints, load_classifier, report
+from core import checkpoints, load_classifier, load_judge, report
 from core.classifiers import predict
 from core.objectives import group_advantages
 from core.recipes import RECIPES
@@ -116,9 +116,12 @@ def needed(task: str, run: str, level: str = "0.9", recipe: str = "pixels-8x8") 
 
 
 def variance(task: str, point: str, run: str, recipe: str = "pixels-8x8") -> Figure | None:
-    """Relative variance of one step's gradient at the "start" or "halfway"; None where unknown."""
+    """Relative variance of one step's gradient at the "start" or "halfway"; None where unknown.
+
+    The squared norm of its mean is known to about a quarter (a jackknife over the batches).
+    """
     found = metrics(recipe)["runs"].get(task, {}).get("variance", {}).get(point, {}).get(run)
-    return None if found is None else about(found, None, f"{found:,.0f}")
+    return None if found is None else about(found, found / 4, f"{found:,.0f}")
 
 
 def choose(a: Figure, b: Figure, less: str, tie: str, more: str) -> str:
@@ -166,11 +169,10 @@ def quote(path: str, line: str) -> str:
     return f"[`{text.split('  # ')[0]}`](../{path}#L{number})"
 
 
-def blank(recipe: str, digit: int) -> str:
-    """What the classifier pays for an empty picture when a digit is asked for."""
-    size = RECIPES[recipe].size
-    belief = predict(load_classifier(recipe), torch.zeros(1, 1, size, size))[0, digit].item()
-    return f"{belief:.2f}"
+def blank(recipe: str, digit: int, network: Literal["classifier", "judge"] = "classifier") -> str:
+    """How sure the classifier, which pays for it, or the judge is that an empty picture is a digit."""
+    size, load = RECIPES[recipe].size, {"classifier": load_classifier, "judge": load_judge}[network]
+    return f"{predict(load(recipe), torch.zeros(1, 1, size, size))[0, digit].item():.2f}"
 
 
 def loudest(group: int) -> str:

@@ -22,8 +22,9 @@ from the start of the task; *NLL* in nats per picture, of MNIST's test digits. F
 coverage use the judge's features: read them beside "real against real" ("real, through the tokenizer" is
 compared with the same digits, so its coverage is 1). The variance is that of one step's gradient estimate
 over the squared norm of its mean, from the same policy for all runs: the start, and GRPO's at half of its
-training. "-" stands where too few batches tell that mean from zero, and where the start already is above
-that success."""
+training; the norm is known to about a quarter. "-" stands for what was not measured (a variance of other
+rewards and of `scratch`, a KL of what has no start), where too few batches tell that mean from zero, and
+where the start already is above that success. Best-of-N picks from one pool of as many samples."""
 
 
 def metrics_files(root: Path) -> list[Path]:

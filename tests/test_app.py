@@ -145,7 +145,8 @@ def test_a_port_that_is_none_is_refused_in_one_sentence(value):
 
 
 def test_an_argument_is_refused_instead_of_passed_over():
-    ended = subprocess.run([sys.executable, "app.py", "--port", "80"], cwd=REPO, capture_output=True, text=True)
+    command = [sys.executable, "app.py", "--port", "80"]
+    ended = subprocess.run(command, cwd=REPO, capture_output=True, text=True, encoding="utf-8")
     assert ended.returncode == 2 and "unrecognized arguments: --port 80" in ended.stderr
 
 
