@@ -95,7 +95,7 @@ def parse(arguments: list[str]) -> Training:
     known, _ = tyro.cli(Scan, args=arguments, return_unknown_args=True, add_help=False)
     found, what = commands(find_recipe(known.recipe), known), arguments[0] if arguments else ""
     if what not in (*found, "-h", "--help"):
-        raise ValueError(f"the first word is {what!r:.40}; it names what to train: {', '.join(found)}.")
+        raise ValueError(f"the first word is {what!r:.40}; for {known.recipe}: {', '.join(found)}.")
     return tyro.extras.overridable_config_cli(
         found,
         args=arguments,
@@ -106,7 +106,7 @@ def parse(arguments: list[str]) -> Training:
 
 def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
     """By its first word, what a command does, and its options as they are when nothing is said."""
-    here, says = recipe.name, "Everything from nothing, into checkpoints/, and the ladder."
+    here, says = recipe.name, "Everything from nothing, into checkpoints/, and measured."
     found: dict[str, tuple[str, Training]] = {"all": (says, AllOptions(what="all", recipe=here))}
     for name in () if recipe.borrows else ("classifier", "judge"):
         options = StageOptions(what=name, recipe=here, config=getattr(recipe, name))

@@ -11,6 +11,7 @@ from pathlib import Path
 import tyro
 
 from core import checkpoints
+from core.mistakes import MISTAKES
 from core.recipes import SHIPPED
 from core.report import COLUMNS, cell, ladder, markdown, reached
 
@@ -33,13 +34,13 @@ def metrics_files(root: Path) -> list[Path]:
 
 
 def samples_cell(found: dict) -> str:
-    """Samples that a run needed, or their range where not every seed gets there; "-" where none are."""
+    """Samples that a run needed, those of the best seed where not all get there; "-" where none are."""
     if found["above"]:
         return "-"
     if found["mean"] is not None:
         return cell(found, ",.0f")
     each = found["each"]
-    return "never" if each[0] is None else f"{each[0]:,} or more ({reached(each)} get there)"
+    return "never" if each[0] is None else f"{each[0]:,} at best ({reached(each)} get there)"
 
 
 def staircase(report: dict, task: str) -> str:
@@ -73,12 +74,14 @@ def efficiency(report: dict, task: str) -> str:
 def mistakes(report: dict) -> str:
     """Each mistake of core.mistakes above the same done right."""
     figures = {"reward": ".3f", "success": ".1%", "kl": ".2f", "coverage": ".3f"}
-    header = ["mistake", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
+    header = ["mistake", "at", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
     rows = []
     for name, found in report["mistakes"].items():
-        for run in ("mistake", "right"):
+        mistake = MISTAKES[name]
+        of = f"{mistake.recipe} {mistake.task}, digit {mistake.config.digits[0]}"
+        for run, says in (("mistake", mistake.says), ("right", mistake.right.says)):
             values = [cell(found[run].get(figure), style) for figure, style in figures.items()]
-            rows.append([f"`{name}`", run, str(found["seeds"]), *values])
+            rows.append([f"`{name}`", of, f"{run}: {says}", str(found["seeds"]), *values])
     return markdown(header, rows)
 
 
@@ -90,7 +93,8 @@ def text(report: dict) -> str:
         parts += [f"### {task}, step by step", staircase(report, task)]
         parts += [f"### {task}: samples until the judge reads that share as asked", efficiency(report, task)]
     if "mistakes" in report:
-        parts += ["### Mistakes, one digit each, beside the same done right", mistakes(report)]
+        samples = min(found["samples"] for found in report["mistakes"].values())
+        parts += [f"### Mistakes beside the same done right: {samples:,} samples a seed", mistakes(report)]
     return "\n\n".join(parts)
 
 

@@ -11,6 +11,7 @@ import torch
 from nbclient import NotebookClient
 
 from core import checkpoints
+from core.recipes import ONE_DIGIT
 from core.report import fingerprint
 from docs import build
 
@@ -136,6 +137,7 @@ def test_the_notebook_runs_and_its_pictures_are_of_the_policy_that_ships():
     assert fingerprint(checkpoints.ROOT / "pixels-8x8" / "unlabelled") in printed, (
         "run: jupyter execute --inplace docs/walkthrough.ipynb"
     )
+    assert str(ONE_DIGIT) in printed, "trained with other settings: run the same"
     setup = next(cell for cell in notebook.cells if "SECONDS = 60" in cell.source)
     setup.source = setup.source.replace("SECONDS = 60", "SECONDS = 1")
     NotebookClient(notebook, timeout=110, resources={"metadata": {"path": str(build.DOCS)}}).execute()

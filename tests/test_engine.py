@@ -1,6 +1,7 @@
 """What the page calls: answers from the shipped checkpoints, refusals in words, live training."""
 
 import base64
+import gc
 import io
 import json
 import math
@@ -19,6 +20,7 @@ from core import checkpoints, figures
 from core.data import resize
 from core.recipes import RECIPES
 from core.rewards import overlap
+from core.rl import objective
 from demo import answers, checks, drawing, pictures, record, shipped, training
 from demo.checks import RequestError
 from demo.components import SEVEN
@@ -598,6 +600,23 @@ def test_a_server_that_stops_waits_for_no_race(engine):
     engine.close()
     assert not any(engine.trainer.races[key].is_alive() for key in (first, second))
     assert "The server was stopped" in engine.trainer.follow(second, 0)["says"]
+
+
+def test_a_race_that_is_stopped_inside_a_step_keeps_nothing_of_it(engine, monkeypatch):
+    def stopping(*asked):
+        engine.trainer.line[0].end("stopped", "Stopped by you.")
+        return objective(*asked)
+
+    monkeypatch.setattr("core.rl.objective", stopping)
+    gc.collect()
+    gc.disable()
+    try:
+        key = race(engine)
+        engine.trainer.races[key].join(60)
+        left = [one for one in gc.get_objects() if type(one) is torch.Tensor and one.grad_fn is not None]
+    finally:
+        gc.enable()
+    assert not engine.trainer.races[key].points and not left
 
 
 def test_a_closed_page_frees_the_processor_until_it_is_loaded_anew(engine, monkeypatch):

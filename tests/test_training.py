@@ -174,7 +174,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert evaluate.evaluate(place, samples=300, resume=True) == found
     monkeypatch.setattr(evaluate, "learn", lambda *_: pytest.fail("it was measured before"))
     assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
-    assert "| scaled: mistake | 2 |" in text(found) and "| `scaled` | mistake | 2 |" in results.text(found)
+    assert "| scaled: mistake | 2 |" in text(found) and "digit 4 | mistake: advantages divided by their deviation | 2 |" in results.text(found)
 
 
 def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand_in, monkeypatch, tmp_path):
@@ -243,7 +243,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("gan --recipe tiny-4x4", "the first word is 'gan'; it names what to train: all, classifier, judge"),
+        ("gan --recipe tiny-4x4", "the first word is 'gan'; for tiny-4x4: all, classifier, judge"),
         ("grpo --recipe nothing", "unknown recipe 'nothing'; allowed: pixels-8x8"),
         ("grpo --recipe tiny-4x4 --task=", "--task is ''; allowed: steer, refine"),
         ("grpo --task fly", "--task is 'fly'; allowed: steer, refine, scratch"),
@@ -260,7 +260,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("tokenizer --recipe tiny-4x4", "the first word is 'tokenizer'"),
         (
             "classifier --recipe guide-8x8",
-            "the first word is 'classifier'; it names what to train: all, reinforce, grpo",
+            "the first word is 'classifier'; for guide-8x8: all, reinforce, grpo",
         ),
         ("pretrain --recipe guide-8x8", "the first word is 'pretrain'"),
         ("pretrain --start middle", "invalid choice 'middle'"),
@@ -388,7 +388,7 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     }
     some = samples_to_success(curves, 0.5, start=0.1)
     assert some == {"mean": None, "interval": None, "each": [30, 40, None], "above": False}
-    assert results.samples_cell(some) == "30 or more (2 of 3 seeds get there)"
+    assert results.samples_cell(some) == "30 at best (2 of 3 seeds get there)"
     assert samples_to_success({"2": curves["2"]}, 0.5, start=0.1)["each"] == [None]
     short = {"samples": [10], "success": [1.0]}  # a run of fewer steps than a window has
     assert samples_to_success({"0": short}, 0.5, start=0.1)["each"] == [None]
