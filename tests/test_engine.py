@@ -607,13 +607,18 @@ def test_a_race_that_is_stopped_inside_a_step_keeps_nothing_of_it(engine, monkey
         engine.trainer.line[0].end("stopped", "Stopped by you.")
         return objective(*asked)
 
+    def in_a_graph():
+        return {id(one) for one in gc.get_objects() if type(one) is torch.Tensor and one.grad_fn is not None}
+
     monkeypatch.setattr("core.rl.objective", stopping)
+    engine.close()
     gc.collect()
     gc.disable()
+    before = in_a_graph()
     try:
         key = race(engine)
         engine.trainer.races[key].join(60)
-        left = [one for one in gc.get_objects() if type(one) is torch.Tensor and one.grad_fn is not None]
+        left = in_a_graph() - before
     finally:
         gc.enable()
     assert not engine.trainer.races[key].points and not left

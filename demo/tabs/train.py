@@ -73,7 +73,7 @@ def build(page: Page) -> View:
         return engine.train(task, names, digits, *given, seed, recipe, paid(weights), picture)
 
     settings = [page.recipe, task, names, digits, *more, seed, pad, *mix]
-    live.follow(page, "train", shown, pressed, begin, settings)
+    live.follow(page, "train", shown, pressed, begin, settings, held=[example])
     inputs = [page.recipe, task, names, *mix]
     page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
     shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
