@@ -54,6 +54,7 @@ class Page:
     linked: list[tuple[str, str, Component]] = field(default_factory=list)  # see ``link``
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
     steps: gr.Walkthrough | None = None  # of the story
+    looks: list = field(default_factory=list)  # events that show something, see ``ui.wire``
 
     def on(
         self,
@@ -79,7 +80,7 @@ class Page:
                 says = html.escape(refused(str(error)))
                 return [*(gr.skip() for _ in outputs), f"<span role='alert'>{says}</span>"]
 
-        return listen(
+        event = listen(
             fn=answer,
             inputs=inputs,
             outputs=[*outputs, self.notice],
@@ -92,6 +93,9 @@ class Page:
             concurrency_id="model",
             concurrency_limit=2,
         )
+        if trigger_mode == "always_last":
+            self.looks.append(event)
+        return event
 
     def link(self, name: str, control: Component) -> None:
         """Let the address hold a control of the tab, under that name."""

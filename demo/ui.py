@@ -126,9 +126,10 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     opened = gr.Textbox("story", visible=False)
     here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
-    # One event for all: of several, a late answer to one could replace that to another.
+    # One event for all, which takes back what was asked before: else a late answer could replace a newer one.
     again = gr.Button(visible="hidden", elem_id="again")
     asked = [again.click, page.digit.input, *(event for view in views.values() for event in view.again)]
+    gr.on(asked, None, cancels=page.looks, api_visibility="private")
     shown = page.on(asked, refresh, [opened, *inputs], outputs, js=here)
     shown.then(None, None, None, js="() => grpo.begin()")
     fitted = gr.on(

@@ -1,12 +1,13 @@
 """Every tab in a real Chromium: opened, used, linked to, by keyboard, on a phone, in the dark, on a slide."""
 
 import re
+import threading
 import time
 
 import pytest
 
 from demo import sources, ui
-from demo.answers import figures
+from demo.answers import figures, trajectory
 from demo.training import Trainer
 
 pytestmark = pytest.mark.browser
@@ -253,6 +254,27 @@ def test_generate_draws_token_by_token_what_is_asked_for_and_the_link_brings_it_
     again = visit(page.url.removeprefix(page.at + "/"))
     says(again, "#generate-summary", "draws 3")
     again.wait_for_function(f"{sheet} === {shown!r}")
+
+
+def test_a_late_answer_does_not_replace_a_newer_one(visit, monkeypatch):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def held(*question):
+        asked.set()
+        assert go_on.wait(60)
+        return trajectory(*question)
+
+    monkeypatch.setattr("demo.answers.trajectory", held)
+    page = visit("?tab=generate")
+    ready(page, "generate")
+    page.evaluate("document.addEventListener('grpo:step', (now) => { window.digit = now.detail.path.digit })")
+    page.locator("#generate-samples .cell").nth(10).click()
+    assert asked.wait(60)
+    page.locator("#digit label").nth(3).click()
+    page.wait_for_function("window.digit === 3")  # whose answer is recorded
+    go_on.set()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.digit") == 3
 
 
 def test_what_was_chosen_in_one_tab_holds_in_the_next_and_back_goes_back(visit):
