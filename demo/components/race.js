@@ -49,7 +49,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
         { class: "grid", role: "img", "aria-label": `Samples of ${title}` }) };
       part.node = make("section", { style: `--run:${colour}` }, make("h3", {}, title),
         make("p", { class: "says" }, says),
-        make("p", { class: "numbers" }, part.share, part.kl), part.wall);
+        make("p", { class: "numbers" }, part.share, part.kl), make("div", { class: "room" }, part.wall));
       return part;
     });
     columns.replaceChildren(...parts.map((part) => part.node));
