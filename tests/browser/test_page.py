@@ -32,7 +32,7 @@ buffered: true }); setTimeout(() => done(total), 500); })"""
 BELOW = """[...document.querySelectorAll('.tabitem .grpo, .tabitem .words')].filter((one) => one.offsetParent)
     .map((one) => [one.id || one.className, one.getBoundingClientRect().bottom])
     .filter(([, bottom]) => bottom > innerHeight + 1)"""
-OUT = """[...document.querySelectorAll('.transport :is(input, button, label)')]
+OUT = """[...document.querySelectorAll('.transport :is(input, button, label, .wrap-inner)')]
     .filter((one) => one.offsetParent && one.getBoundingClientRect().bottom
         > one.closest('.transport').getBoundingClientRect().bottom + 1).map((one) => one.outerHTML)"""
 SMALLEST = """[...document.querySelectorAll('.tabitem *, #tabs button')]
