@@ -126,16 +126,17 @@ class Page:
         """A dropdown of the recipe's policies, those that the visitor trained among them; with "" as the
         value, of none as well.
         """
-        none, choices = [("none", "")] * (not value), self.engine.policies(self.recipe.value)
-        self.policies.append(gr.Dropdown(none + choices, value=value, label=label, min_width=180))
+        policies = self.engine.policies(self.recipe.value)
+        choices = policies if value else [("none", ""), *policies]
+        self.policies.append(gr.Dropdown(choices, value=value, label=label, min_width=180))
         self.link("policy" if value else "other", self.policies[-1])
         return self.policies[-1]
 
     def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
         """The dropdowns of policies for a recipe; what is chosen stays where it is in the list."""
-        choices, found = self.engine.policies(recipe, own), []
+        policies, found = self.engine.policies(recipe, own), []
         for dropdown, value in zip(self.policies, chosen, strict=True):
-            here = [("none", "")] * (not dropdown.value) + choices
+            here = policies if dropdown.value else [("none", ""), *policies]
             value = value if value in [name for _, name in here] else dropdown.value
             found.append(gr.Dropdown(choices=here, value=value))
         return found

@@ -100,7 +100,8 @@ class Shipped:
         if policy.startswith("mine:"):
             return {"title": "Yours, trained here", "colour": "#B07AA1"}
         task, _, run = policy.rpartition("/")
-        title = f"{task.capitalize()}: " * bool(task) + TITLES.get(run, run)
+        title = TITLES.get(run, run)
+        title = f"{task.capitalize()}: {title}" if task else title
         return {"title": title, "colour": COLOURS.get(run, GRAY)}
 
     @cached_property

@@ -124,7 +124,8 @@ def _says(found: dict, digit: int) -> str:
     """What the group shows, and whether that is recorded."""
     right, count = found["reads"].count(digit), found["count"]
     if found["fresh"]:
-        after = f"After {found['updates']} update{'s' * (found['updates'] > 1)}, " * (found["updates"] > 0)
+        updates = "1 update" if found["updates"] == 1 else f"{found['updates']} updates"
+        after = f"After {updates}, " if found["updates"] else ""
         says = f"{after}<b>{right} of {count}</b> are {a_digit(digit)}. "
         says += f"The mean reward is {found['mean']:.2f}."
     else:
@@ -265,7 +266,7 @@ def _question(found: dict, letters: dict[int, str], guessed: str | None, spread:
     elif answer:
         answer += "Update measures it."
     choice = gr.Radio(choices, value=guessed if guessed in choices else None, interactive=found["fresh"])
-    return ["Guess first. " * found["fresh"] + asks, choice, answer]
+    return [f"Guess first. {asks}" if found["fresh"] else asks, choice, answer]
 
 
 def _source(name: str, lines: dict) -> str:

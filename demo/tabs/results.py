@@ -164,5 +164,5 @@ def with_interval(mean: float, interval: float | None, form: str) -> str:
         places = int(form[3])
         form = form.replace(f".{places}", f".{places + 1}")
     said = [form.format(value) for value in (mean, interval) if value is not None]
-    percent = " %" * said[0].endswith("%")
+    percent = " %" if said[0].endswith("%") else ""
     return " ± ".join(part.rstrip("%") for part in said) + percent
