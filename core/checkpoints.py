@@ -25,7 +25,7 @@ FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 POLICIES = ("lstm", "transformer")  # the kinds that draw
 LARGEST = 1024  # of the numbers in a config's "model"
-MOST_LAYERS = 64  # and pixels per side
+LARGEST_SIZE = 64  # in pixels; a policy has no more layers, either
 
 
 class CheckpointError(RuntimeError):
@@ -53,14 +53,12 @@ def build(kind: str, shape: dict) -> nn.Module:
 
     Raises ValueError or TypeError where they give none.
     """
-    if kind not in BUILDERS:
-        raise ValueError(f"unknown kind of model {kind!r}; allowed: {', '.join(BUILDERS)}")
     if not isinstance(shape, dict):
         raise ValueError(f"its shape is {shape!r:.40}; allowed: numbers by name")
     for name, value in shape.items():
         if name == "guidance":  # no whole number; the policy checks it
             continue
-        most = MOST_LAYERS if name in ("size", "layers") else LARGEST
+        most = LARGEST_SIZE if name in ("size", "layers") else LARGEST
         if type(value) is not int or not 1 <= value <= most:
             raise ValueError(f"{name} is {value!r:.40}; allowed: a whole number from 1 to {most}")
     return BUILDERS[kind](**shape).float()  # whatever PyTorch's default is
@@ -96,10 +94,10 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     Raises CheckpointError where it is missing, truncated, foreign or mismatching: never half a model.
     """
     folder = Path(folder)
-    config, about, path = read_config(folder), folder / "config.json", folder / "weights.safetensors"
+    config, described, path = read_config(folder), folder / "config.json", folder / "weights.safetensors"
     kind, shape = config.get("kind"), config.get("model")
     if kind not in kinds:
-        raise CheckpointError(f"{about} describes a {kind!r:.40}; expected {' or '.join(kinds)}.")
+        raise CheckpointError(f"{described} describes a {kind!r:.40}; expected {' or '.join(kinds)}.")
     if not path.is_file():
         raise CheckpointError(f"{path} is missing.")
     try:
@@ -108,7 +106,7 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         why = why[:200].encode("utf-8", "backslashreplace").decode()  # it may quote any name, of any length
-        raise CheckpointError(f"{about} describes no {kind} that can be built: {why}.") from error
+        raise CheckpointError(f"{described} describes no {kind} that can be built: {why}.") from error
     try:
         weights = safetensors.torch.load_file(path)
         empty.load_state_dict(weights, assign=True)

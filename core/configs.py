@@ -75,14 +75,14 @@ class RLConfig:
     digits: tuple[int, ...] = tuple(range(10))  # labels that are asked for
     group: int = 32  # samples for each label and step (G)
     steps: int = 100  # rounds of sampling
-    lr: float = 3e-4  # Adam's learning rate; warms up, then decays linearly to zero
+    lr: float = 3e-4  # Adam's learning rate, times a linear decay to zero and, at first, a warm-up
     label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
     beta: float = 0.05  # weight of the KL to the reference, in reward per nat
     clip: float = 1.0  # largest gradient norm; GRPO's low and high bound the ratio
     average: float = 0.95  # decay of the weights' running average, which is kept; 0 keeps the last weights
     temperature: float = 1.0  # of the sampling, and of the distribution that is optimised
     guidance: float = 1.0  # classifier-free: the policy's own, set where it is loaded; only a transformer can
-    warmup: int = 5  # steps until the full learning rate
+    warmup: int = 5  # steps of that warm-up
 
     def __post_init__(self):
         check_ranges(self, group=(2, 4096), steps=(1, 1e5), lr=(0, 1), label_lr=(0, 1000), beta=(0, 100))

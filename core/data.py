@@ -44,8 +44,9 @@ def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tenso
     path = raw / archive.removesuffix(".gz")
     try:
         if not path.exists():
-            fetch(path, md5)
-    except (OSError, RuntimeError, ValueError) as error:
+            download_and_extract_archive(MNIST.mirrors[0] + archive, raw, md5=md5)
+    except (OSError, RuntimeError, ValueError) as error:  # no network, a refusal, a damaged archive
+        prune(raw)
         why = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
             f"{path} is missing and could not be downloaded ({why}); put it there, or name a folder that "
@@ -55,21 +56,6 @@ def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tenso
         return reader(path)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise DataError(f"{path} is damaged; delete it to download it again.") from error
-
-
-def fetch(path: Path, md5: str) -> None:
-    """Make one of MNIST's files from its archive beside it, which is downloaded unless it is there.
-
-    Raises OSError, RuntimeError or ValueError.
-    """
-    for mirror in MNIST.mirrors:
-        name = f"{path.name}.gz"
-        try:
-            return download_and_extract_archive(mirror + name, path.parent, filename=name, md5=md5)
-        except (OSError, RuntimeError) as error:  # no network, a refusal, a damaged archive
-            problem = error
-    prune(path.parent)
-    raise problem
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-ROOM = 50_000_000  # bytes that are to be free before a training starts
+ROOM = 50_000_000  # bytes that are to be free before a training or an evaluation starts
 
 
 def read_json(path: Path) -> Any:
@@ -33,7 +33,7 @@ def write_json(path: Path, value, indent: int | None = None) -> None:
 
 def prune(folder: Path) -> None:
     """Remove a folder and its parents, as far as they are empty."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: a name that no file system has
         os.removedirs(folder)
 
 

@@ -69,11 +69,12 @@ def _reason(error: BaseException) -> str:
     for part in chain:
         if isinstance(part, errors.HfHubHTTPError):
             status = part.response.status_code
-            says = "the token is not accepted" if status == 401 else "no such repository"
-            if status in (401, 404) and get_token() is None:
-                says = "no such repository, or a private one, and no token is set"
-            elif status not in (401, 404):  # the Hub's own words are the best there are
+            if status not in (401, 404):  # the Hub's own words are the best there are
                 says = " ".join((part.server_message or part.response.reason_phrase).split())[:200]
+            elif get_token() is None:
+                says = "no such repository, or a private one, and no token is set"
+            else:
+                says = "the token is not accepted" if status == 401 else "no such repository"
             return f"the Hub answers {status}: {says.rstrip('.')}"
     network = (errors.HTTPError, errors.LocalEntryNotFoundError, ConnectionError)
     if any(isinstance(part, network) for part in chain):

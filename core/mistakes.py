@@ -46,24 +46,22 @@ def as_used(run: Run, policy: Policy) -> Policy:
     return used
 
 
-class DrawnOtherwise:
-    """A policy whose samples come from another distribution than the one that is scored."""
+def drawn_otherwise(policy: Policy, draw: Draw) -> Policy:
+    """The same weights, with samples from another distribution than the one that is scored."""
 
-    def __init__(self, policy: Policy, draw: Draw):
-        self.policy, self.draw = policy, draw
-
-    def __getattr__(self, name: str):
-        return getattr(self.policy, name)
-
-    def sample(self, labels: torch.Tensor, temperature: float, generator: torch.Generator) -> Rollout:
-        tokens = self.draw(self.policy, labels, generator)
+    def sample(labels: torch.Tensor, temperature: float, generator: torch.Generator) -> Rollout:
+        tokens = draw(policy, labels, generator)
         with torch.no_grad():  # scored as in training: the first ratio is 1, and nothing looks wrong
-            return Rollout(tokens, self.policy.log_probs(labels, tokens, temperature))
+            return Rollout(tokens, policy.log_probs(labels, tokens, temperature))
+
+    used = copy.copy(policy)
+    used.sample = sample
+    return used
 
 
-def learner(run: Run, policy: Policy) -> Policy | DrawnOtherwise:
+def learner(run: Run, policy: Policy) -> Policy:
     """What ``core.rl.train`` trains: the policy, or one that draws otherwise than it is scored."""
-    return DrawnOtherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
+    return drawn_otherwise(policy, run.draw) if isinstance(run, Mistake) and run.draw else policy
 
 
 def cooler(policy: Policy, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

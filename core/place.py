@@ -83,7 +83,7 @@ class Place:
     @property
     def flags(self) -> str:
         """What a command has to say of where checkpoints are, if that is not the usual place."""
-        return f" --checkpoints {shlex.quote(str(self.root))}" * (self.root != checkpoints.ROOT)
+        return "" if self.root == checkpoints.ROOT else f" --checkpoints {shlex.quote(str(self.root))}"
 
     def policy(self, name: str | Path, guidance: float = 1.0) -> Policy:
         """A policy of the recipe, by its name or its folder; ``guidance`` other than 1 replaces its own."""
@@ -151,8 +151,12 @@ def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:
 def find_device(name: str) -> torch.device:
     """The device by that name; "auto" is a GPU if there is one. Raises ValueError where it is not there."""
     number = int(os.environ.get("LOCAL_RANK", 0))  # torchrun gives each process a GPU of its own
-    cuda, mps = torch.cuda.device_count() > number, torch.backends.mps.is_available()
-    here = ["cuda"] * cuda + ["mps"] * mps + ["cpu"]
+    found = {
+        "cuda": torch.cuda.device_count() > number,
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    here = [kind for kind, there in found.items() if there]
     name = here[0] if name == "auto" else name
     if name not in here:
         raise ValueError(f"--device {name} is not on this machine; PyTorch finds: {', '.join(here)}.")

@@ -1,7 +1,7 @@
 """Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
 
-A recipe has one or two such starts: without labels (the label inputs stay zero, hence equal, and are free
-for RL to learn), and with.
+A recipe may have two such starts: without labels (the label inputs stay zero, hence equal, and are free for
+RL to learn), and with.
 """
 
 import math
@@ -28,7 +28,7 @@ def pretrain(
     Args:
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
         labels: (N,) int64, or None to pretrain without labels: then the label inputs are not touched.
-        generator: picks the batches, on the CPU.
+        generator: picks the batches, augments them and withholds labels, on the CPU.
     """
     if config.drop and policy.largest_label < LABELS:
         raise ValueError(f"drop is {config.drop}; an LSTM has no label for none: allowed: 0.")

@@ -4,10 +4,11 @@ The loop maximises  E[reward] - beta * KL(policy || reference)  over whole pictu
 policy itself. What tells REINFORCE (Williams 1992) from GRPO (Shao et al. 2024; AR-GRPO brings it to
 pictures) is in core.algorithms: how rewards become advantages, and how often the same samples are used.
 
-Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper. With
-V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = E[sum over t of kl_t]. A token
-changes kl_t, and which later kl_s are met: hence the sum over s > t, which TRL and the paper leave out. The
-gradient is the mean over samples (tests/test_estimator.py proves it):
+Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper.
+With V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = E[sum over t of kl_t].
+The distribution of token t decides kl_t itself and, by the token that is drawn, which later kl_s are met:
+hence the sum over s > t, which TRL and the paper leave out. The gradient is the mean over samples
+(tests/test_estimator.py proves it):
 
     sum over t of  [ (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t ]
 

@@ -145,7 +145,7 @@ def rounded(record: RLStep | dict) -> dict:
 
 def stage_of(place: Place, name: str, config: Any, seed: int, folder: Path, snapshots: bool = False) -> Stage:
     """The stage that trains a checkpoint, by its name; ``config`` is the Run if that is "TASK/RUN"."""
-    title, total = name + f" seed {seed}" * (seed > 0), 0
+    title, total = f"{name} seed {seed}" if seed else name, 0
     if name in ("classifier", "judge"):
         total, records = config.epochs, classifier_stage(place, name, config, seed, folder)
     elif name == "tokenizer":
@@ -191,18 +191,16 @@ def every_stage(place: Place, seeds: int, resume: bool) -> list[Stage]:
     return stages
 
 
-def open_log(folder: Path):
-    """Raises ValueError, with the command that installs it, where TensorBoard is missing."""
+def logged(records: Iterator, folder: Path) -> Iterator:
+    """The same records; their numbers go into a log as well, which ``tensorboard --logdir FOLDER`` shows.
+
+    Raises ValueError, with the command that installs it, where TensorBoard is missing.
+    """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # late: slow to import, and few need it
     except ImportError:
         raise ValueError("--log needs a package that is missing: pip install tensorboard") from None
-    return SummaryWriter(folder)
-
-
-def logged(records: Iterator, folder: Path) -> Iterator:
-    """The same records; their numbers go into a log as well, which ``tensorboard --logdir FOLDER`` shows."""
-    with open_log(folder) as log:
+    with SummaryWriter(folder) as log:
         for done, record in enumerate(records, 1):
             numbers = rounded(record)
             numbers |= {f"terms/{name}": value for name, value in numbers.pop("terms", {}).items()}

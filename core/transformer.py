@@ -90,9 +90,8 @@ class TransformerPolicy(Policy):
             guidance: weight of the label against no label, 1 to 10; 1 is no guidance, and costs half as much.
         """
         super().__init__(tokenizer)
-        if width < 1 or heads < 1 or layers < 1 or width % (4 * heads):
-            given = f"width is {width}, heads {heads}, layers {layers}"
-            raise ValueError(f"{given}; width is a multiple of 4 x heads.")
+        if width % (4 * heads):
+            raise ValueError(f"width is {width}; allowed with {heads} heads: multiples of {4 * heads}.")
         if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too
             raise ValueError(f"guidance is {guidance!r}; allowed: 1 to 10.")
         self.guidance = guidance

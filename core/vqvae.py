@@ -1,9 +1,9 @@
 """Pictures as sequences of patches: a small VQ-VAE (van den Oord et al. 2017).
 
-An encoder turns each patch of 4x4 pixels into a vector, which is replaced by the nearest of a few learned
-ones: its number in that codebook is the token. A decoder draws the picture from the numbers. AR-GRPO draws
-with LlamaGen, whose tokens are made the same way (Sun et al. 2024); like there, the tokenizer is trained
-first and then never again.
+An encoder turns each patch of 4x4 pixels, and what it sees around it, into a vector, which is replaced by
+the nearest of a few learned ones: its number in that codebook is the token. A decoder draws the picture
+from the numbers. AR-GRPO draws with LlamaGen, whose tokens are made the same way (Sun et al. 2024); like
+there, the tokenizer is trained first and then never again.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def train_tokenizer(
 
     Args:
         images: (N, 1, size, size) in [0, 1].
-        generator: picks batches and the places of restarted codes, on the CPU.
+        generator: picks and augments batches, and places new and restarted codes, on the CPU.
     """
     book = tokenizer.codebook
     share = torch.full_like(book[:, 0], 1 / len(book))  # running share of patches that fall to each code

@@ -138,14 +138,14 @@ def samples_to_success(curves: dict[str, dict], level: float, start: float) -> d
         "each" seed's samples, the fewest first, None for one that never gets there; their "mean" and 95 %
         "interval", None unless all seeds get there; and whether the start is "above" the level.
     """
-    each = []
-    for curve in curves.values() if start < level else ():
-        success, passed = curve["success"], None
-        for step in range(WINDOW - 1, len(success)):
-            if sum(success[step - WINDOW + 1 : step + 1]) / WINDOW >= level:
-                passed = curve["samples"][step]
-                break
-        each.append(passed)
+
+    def passed(curve: dict) -> int | None:
+        for step in range(WINDOW - 1, len(curve["success"])):
+            if sum(curve["success"][step - WINDOW + 1 : step + 1]) / WINDOW >= level:
+                return curve["samples"][step]
+        return None
+
+    each = [passed(curve) for curve in curves.values()] if start < level else []
     each.sort(key=lambda samples: math.inf if samples is None else samples)
     known = bool(each) and None not in each
     return {

@@ -15,7 +15,7 @@ from two_ranks import ALGORITHMS, CONFIG, setting, watch
 from core import checkpoints, evaluate, parallel
 from core.classifiers import DigitClassifier, Judge
 from core.configs import RLConfig
-from core.mistakes import DrawnOtherwise
+from core.mistakes import drawn_otherwise
 from core.place import Place, find_device
 from core.recipes import find_recipe
 from core.rewards import TERMS, Rewards
@@ -93,7 +93,7 @@ def test_a_gpu_has_the_gradient_of_the_cpu_for_the_same_samples(name):
     def step(device: torch.device, drawn: torch.Tensor | None = None) -> dict:
         generator = torch.Generator(device).manual_seed(0)
         policy, settings = setting(generator, ALGORITHMS[name], config, device)
-        learner = policy if drawn is None else DrawnOtherwise(policy, lambda *_: drawn)
+        learner = policy if drawn is None else drawn_otherwise(policy, lambda *_: drawn)
         (seen,) = watch(policy, train(learner, *settings))
         return seen
 
@@ -150,7 +150,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_samples(two, name):
     first, second = (torch.load(two[0] / f"seen-{rank}.pt")[name] for rank in range(2))
     drawn = iter([step["tokens"] for step in first])
     policy, settings = setting(None, ALGORITHMS[name], CONFIG)
-    replayed = DrawnOtherwise(policy, lambda *_: next(drawn))
+    replayed = drawn_otherwise(policy, lambda *_: next(drawn))
     settings = (*settings[:-1], torch.Generator())
     alone = watch(policy, train(replayed, *settings))
     for step, (one, other, expected) in enumerate(zip(first, second, alone, strict=True)):
