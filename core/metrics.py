@@ -16,7 +16,9 @@ NEIGHBOURS = 5  # k of density and coverage
 
 
 def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Frechet distance of Gaussians fitted to (N, D) and (M, D) features (Heusel et al. 2017, equation 6)."""
+    """Frechet distance, squared as usual, of Gaussians fitted to (N, D) and (M, D) features (Heusel et al.
+    2017, equation 6).
+    """
     a, b = a.double(), b.double()
     values, vectors = torch.linalg.eigh(a.T.cov())
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T

@@ -13,9 +13,9 @@ def group_advantages(rewards: torch.Tensor, scale: bool) -> torch.Tensor:
 
     Args:
         rewards: (L, G) one row a group.
-        scale: divide by the group's standard deviation as well (1e-4 is added, as in the paper's code). It
-            makes a rare failure loud: one among 32 weighs -5.6 instead of -0.97. And the KL then counts
-            differently from group to group.
+        scale: divide by the group's standard deviation as well (its variance has G below the
+            line, that of the paper's code G - 1; both add 1e-4). It makes a rare failure loud: one among 32
+            weighs -5.6 instead of -0.97. And the KL then counts differently from group to group.
 
     Returns:
         (L, G) of mean zero in each row; exactly zero where a row's rewards are equal: it teaches nothing.

@@ -149,5 +149,5 @@ def text(report: dict) -> str:
         for run in ("mistake", "right"):
             seeds = range(found["seeds"])
             rows.append({"name": f"{name}: {run}", "seeds": seeds, "values": found[run]})
-    title = f"{report['recipe']}: {report['samples']:,} samples a row, temperature 1"
+    title = f"{report['recipe']}: up to {report['samples']:,} samples a row, temperature 1"
     return f"{title}\n\n{ladder(rows)}\n\npython -m docs.results writes further tables of what ships."

@@ -33,7 +33,9 @@ ALONG = 1000  # samples behind each point along the training
 def draw(
     policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int = SEED
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) exact KL to it in nats."""
+    """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) KL to it in nats: of a
+    picture's path, exact over each token's values.
+    """
     generator, images, nats = torch.Generator(policy.device).manual_seed(seed), [], []
     for part in labels.to(policy.device).split(250):
         rollout = policy.sample(part, generator=generator)
@@ -128,15 +130,15 @@ class Yardstick:
 
 
 def samples_to_success(curves: dict[str, dict], level: float, start: float) -> dict:
-    """Samples seen when the mean success of WINDOW steps first passes ``level``.
+    """Samples seen when the mean success of WINDOW steps reaches ``level``.
 
     Args:
         curves: by seed, {"samples": [...], "success": [...]} with an entry a step.
-        start: success of the start. Where it is above the level, there is nothing to count.
+        start: success of the start. Where it is there already, there is nothing to count.
 
     Returns:
         "each" seed's samples, the fewest first, None for one that never gets there; their "mean" and 95 %
-        "interval", None unless all seeds get there; and whether the start is "above" the level.
+        "interval", None unless all seeds get there; and whether the start is there or "above".
     """
 
     def passed(curve: dict) -> int | None:
