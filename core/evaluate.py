@@ -138,7 +138,7 @@ class Evaluation:
             curves[seed] = {column: [point[column] for point in curve] for column in kept}
         along = before.get("along", [])
         if place.snapshots(task, name) and not (self.resume and along):
-            along = self.yardstick.along_training(task, name)
+            along = yardstick.along_training(task, name)
         success = report.mean(start_row(task, place.recipe.tasks[task][name].config.guidance), "success")
         report.runs.setdefault(task, {})[name] = {
             "says": place.recipe.tasks[task][name].says,

@@ -51,9 +51,9 @@ class Yardstick:
 
     def __init__(self, place: Place, digits: Sequence[int] = range(10)):
         """``digits``: those that are drawn, hence those that samples are compared with."""
-        self.place, self.fit = place, prepare(place.recipe)
+        self.place, self.fit, self.digits = place, prepare(place.recipe), torch.tensor(digits)
         images, labels = load_mnist(False, place.data_root)
-        drawn = torch.isin(labels, torch.tensor(digits))
+        drawn = torch.isin(labels, self.digits)
         self.images, self.labels = self.fit(images[drawn]), labels[drawn]
         # Policies draw on the place's device; what they drew is measured on the CPU.
         self.classifier, self.judge = place.classifier().cpu(), place.judge().cpu()
@@ -120,7 +120,8 @@ class Yardstick:
 
     def along_training(self, task: str, name: str) -> list[dict]:
         """Quality, diversity and KL of a run's seed 0 at the start, at its snapshots and at the end."""
-        labels, start = torch.arange(10).repeat_interleave(ALONG // 10), self.place.start(task)
+        labels = self.digits.repeat_interleave(ALONG // len(self.digits))
+        start = self.place.start(task)
         points = []
         for samples, policy in self.place.along(task, name):
             values = self.measure(policy, start, labels, nll=False)
