@@ -65,7 +65,7 @@ def staircase(config: RLConfig) -> dict[str, Run]:
         "reinforce-baseline": Run(Reinforce(baseline=True), free, "minus a running mean of past rewards"),
         "grpo-group": Run(GRPO(updates=1), free, "minus the group's mean instead"),
         "grpo-kl": Run(GRPO(updates=1), config, "plus a price for the KL to the start"),
-        "grpo": Run(GRPO(), config, "plus a second, clipped update from the same samples: full GRPO"),
+        "grpo": Run(GRPO(), config, "group's mean, KL and two clipped updates: full GRPO"),
         "grpo-scaled": Run(GRPO(scale=True), config, "advantages divided by the group's standard deviation"),
     }
 
@@ -73,7 +73,7 @@ def staircase(config: RLConfig) -> dict[str, Run]:
 def two_ends(config: RLConfig) -> dict[str, Run]:
     """REINFORCE and GRPO alone, without a KL: for a start that is not worth staying near to."""
     runs = staircase(replace(config, beta=0.0))
-    grpo = replace(runs["grpo"], says="the group's mean and a second, clipped update, no KL")
+    grpo = replace(runs["grpo"], says="group's mean and two clipped updates, no KL")
     return {"reinforce": runs["reinforce"], "grpo": grpo}
 
 

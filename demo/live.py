@@ -67,10 +67,10 @@ def follow(
             return [gr.skip() for _ in followed]
         engine.trainer.control(key, action.lower())
         found = engine.trainer.follow(key, int(seen), visitor(request, request))
-        policy = found.get("policy")
-        if policy is None or policy in [one[:2] for one in own]:
+        recipe, name, learned = found.get("policy") or (None, None, None)
+        if name in [None, *(one[1] for one in own)]:
             return answer(found)
-        own = [*own, [*policy, f"Yours, trained here ({len(own) + 1})"]]
+        own = [*own, [recipe, name, f"Yours ({len(own) + 1}): {learned}"]]
         return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), own)
 
     page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race

@@ -22,6 +22,7 @@ LABELS = {  # of arguments, where the page calls them otherwise
     "group": "Samples of a digit",
     "lr": "Learning rate",
     "runs": "Who races",
+    "seed": "Seed",
 }
 # Longer texts, by the headings of texts.md.
 PARTS = Path(__file__).with_name("texts.md").read_text(encoding="utf-8").removeprefix("# ").split("\n# ")
@@ -207,7 +208,8 @@ def lettered(advantages: list[float]) -> dict[int, str]:
 
 
 def signed(value: float, places: int = 2) -> str:
-    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", "−")  # and no minus zero
+    sign = "+" if round(value, places) else ""  # zero has none
+    return f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "−")
 
 
 def notes(values: list[float], letters: dict[int, str], places: int = 2) -> list[list[str]]:

@@ -50,6 +50,8 @@ def verdict(reinforce: dict, grpo: dict) -> str:
         found.insert(0, f"REINFORCE is right more often: {other} of {count} against {right}.")
     else:
         found.append(f"In success {count} samples show no clear difference: GRPO {right}, REINFORCE {other}.")
+    if grpo["wall"]["digit"] == 1:
+        found.append("Classifier and judge take a blank square for a 1.")
     return " ".join(found)
 
 
@@ -61,19 +63,22 @@ FIGURES = {  # of a mistake: how it is said, whether more is better, and from wh
 
 
 def finding(measured: dict | None) -> str:
-    """What a mistake and the same done right came to over seeds, in a sentence; no difference is called none.
+    """What a mistake and the same done right came to over seeds, in a sentence.
 
-    A difference counts where it is larger than the 95 % intervals of both means together.
+    A difference counts where it is larger than the 95 % intervals of both means together; else it is left
+    open, or where it is next to nothing, left out beside harm.
     """
     if measured is None:
         return "Not measured of these weights yet: python -m core.evaluate --mistakes does it."
-    harm, good, same = [], [], []
+    harm, good, same, unsure = [], [], [], []
     for name, (words, more_is_better, least) in FIGURES.items():
         wrong, right = measured["mistake"][name], measured["right"][name]
         change = wrong["mean"] - right["mean"]
         doubt = math.hypot(wrong["interval"] or 0, right["interval"] or 0)
         if abs(change) <= max(doubt, least):
-            same.append(words.format("is the same", wrong["mean"], right["mean"]))
+            said = words.format("shows no clear difference", wrong["mean"], right["mean"])
+            same.append(said)
+            unsure += [said] if abs(change) > least else []
         else:
             way = "rises" if change > 0 else "falls"
             said = words.format(way, wrong["mean"], right["mean"])
@@ -81,6 +86,7 @@ def finding(measured: dict | None) -> str:
     seeds = f"over {measured['seeds']} seeds"
     if harm:
         though = f", though {listed(good)}" if good else ""
+        though += f"; {listed(unsure)}" if unsure else ""
         says = f"Harm, {seeds}: {listed(harm)}{though}."
     elif good:
         says = f"Here it does no harm, {seeds}: {listed(good)}."

@@ -32,6 +32,7 @@ from demo.answers import figures
 from demo.checks import RequestError
 from demo.models import Models
 from demo.races import MOST_RACERS
+from demo.sentences import listed
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone
 ON_THE_WAY = 1.0  # seconds in which a page that was closed may still be heard: what it asked before
@@ -265,7 +266,10 @@ class Trainer:
         over = ended and seen + len(points) == len(race.points)
         news = {"key": key, "state": race.state, "over": over, "says": says, "from": seen, "points": points}
         if over and race.points:
-            news["policy"] = [race.models.recipe, f"mine:{key}"]
+            digits = [str(digit) for digit in race.runs[-1].config.digits]
+            learned = "all digits" if len(digits) == 10 else listed(digits)
+            learned = f"{race.about['racers'][-1]['title']} on {learned}"
+            news["policy"] = [race.models.recipe, f"mine:{key}", learned]
         return news if seen else {**news, **race.about}
 
     def control(self, key: str, action: str) -> None:

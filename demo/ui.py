@@ -111,9 +111,8 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     The tab that is open answers; the others do when they are opened.
     """
-    for name, view in views.items():
-        js = f"(...values) => {{ grpo.remember({{ tab: '{name}' }}); return values; }}"
-        page.on(tabs[name].select, view.show, view.inputs, view.outputs, js=js)
+    for name, tab in tabs.items():
+        tab.select(None, None, None, js=f"() => grpo.remember({{ tab: '{name}' }})")
     inputs = list(dict.fromkeys(control for view in views.values() for control in view.inputs))
     outputs = list(dict.fromkeys(output for view in views.values() for output in view.outputs))
 

@@ -6,7 +6,7 @@ grpo.cells = (home, value, pick = null) => {
   const rows = Math.ceil(count / columns);
   home.style.setProperty("--columns", columns);
   home.style.setProperty("--rows", rows);
-  home.style.setProperty("--sheet", `url(${value.sheet})`);
+  home.style.setProperty("--sheet", value.sheet ? `url(${value.sheet})` : "none");
   home.classList.toggle("smooth", value.size > 8);
   const [left, top, wide, high] = value.part || [0, 0, 1, 1]; // of the sheet, where it holds several grids
   const spot = (i) => `${place(left * columns + i % columns, wide * columns)}% ${

@@ -42,8 +42,8 @@ window.grpo = (() => {
       if (value === null || String(value).startsWith("mine:")) link.delete(name);
       else link.set(name, value);
     }
-    if (turned) root.dataset.tab = view.tab;
     history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
+    if (view.tab) { root.dataset.tab = view.tab; press("again"); } // and show what it holds
   }
   // The address holds what is not as usual: of the controls that all tabs share, and of the open tab's.
   function link(controls, values) {

@@ -66,43 +66,43 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     Object.assign(parts, { plots, choice });
   }
 
-  const label = (name) => (name === "kl" ? "KL: nats moved from the start" : name.replaceAll("_", " "));
+  const label = (name) => (name === "kl" ? "KL: nats moved from its start" : name.replaceAll("_", " "));
 
-  // The samples of a step: its own, or where a recording kept only some steps, the last that it kept.
-  function frame(racer, at) {
-    for (let i = at; i >= 0; i--) if (points[i].racers[racer].frame) return points[i].racers[racer].frame;
-    return null;
+  // Whose samples are shown at a step: its own, or where a recording kept only some steps, the last of these.
+  function drawnAt(racer, at) {
+    while (at > 0 && !points[at].racers[racer].frame) at--;
+    return at;
   }
 
   function show(at) {
-    if (!points.length) return;
-    const point = points[at];
-    const left = Math.max(0, points.length - 1);
-    Object.assign(scrub, { max: left, value: at });
-    const samples = point.samples.toLocaleString("en");
-    step.textContent = `step ${point.step + 1} of ${now.steps} · ${samples} samples each`;
+    const point = points[at]; // there is none before the first step
+    Object.assign(scrub, { max: Math.max(0, points.length - 1), value: at });
+    step.textContent = !point ? ""
+      : `step ${point.step + 1} of ${now.steps} · ${point.samples.toLocaleString("en")} samples each`;
     parts.forEach((part, i) => {
+      if (!point) return grpo.cells(part.wall, now.wall);
       const { success, kl, reward, twins } = point.racers[i];
       part.share.replaceChildren(Math.round(100 * success), make("small", {}, " %"));
+      const then = drawnAt(i, at);
+      const drawn = points[then].racers[i].frame;
       part.kl.textContent = `right, by the judge\nmoved ${kl.toFixed(1)} nats`
-        + (twins === undefined ? "" : `\nreward ${reward.toFixed(2)}, ${twins} near-twins`);
-      const drawn = frame(i, at);
+        + (twins === undefined ? "" : `\nreward ${reward.toFixed(2)}, ${twins} near-twins`)
+        + (then === at ? "" : `\nsamples of step ${points[then].step + 1}`);
       if (drawn && part.drawn !== drawn) {
         part.drawn = drawn;
         grpo.cells(part.wall, { ...now.wall, ...drawn });
       }
     });
     const x = { label: "samples", max: now.most_samples };
-    const curves = (home, of, y) => grpo.plot(home, { x, y, series: now.racers.map(({ colour }, i) => (
+    const plot = (home, of, y) => grpo.plot(home, { x, y, series: now.racers.map(({ colour }, i) => (
       { colour, points: points.slice(0, at + 1).map((p) => [p.samples, of(p.racers[i])]) })) });
     const [first, second] = parts.plots;
-    curves(first, ({ success }) => success, { label: "success, by the judge", max: 1, percent: true });
+    plot(first, ({ success }) => success, { label: "success, by the judge", max: 1, percent: true });
     const chosen = parts.choice.value;
-    if (chosen !== "kl")
-      return curves(second, ({ terms }) => terms[chosen], { label: label(chosen), max: 1 });
+    if (chosen !== "kl") return plot(second, ({ terms }) => terms[chosen], { label: label(chosen), max: 1 });
     const most = Math.max(1, ...points.flatMap((p) => p.racers.map((racer) => racer.kl)));
-    curves(second, ({ kl }) => kl,
-      { label: label("kl"), max: [1, 10, 50, 100, 200, 500].find((k) => k >= most) || most });
+    plot(second, ({ kl }) => kl,
+      { label: label("kl"), max: [1, 10, 20, 50, 100, 200, 500].find((k) => k >= most) || most });
   }
 
   // what was recorded and asked for last: asking again does not bring it back over a live run
@@ -122,8 +122,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));
     if (value.state !== "recorded") grpo.news(name, value.key, points.length, value.over);
-    if (following && points.length) show(points.length - 1);
-    if (!points.length) step.textContent = "";
+    if (following) show(points.length - 1);
     if (value.state === "recorded" && !known && !grpo.still.matches) play();
   });
 };

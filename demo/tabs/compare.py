@@ -4,6 +4,7 @@ import gradio as gr
 
 from demo.components import player, sample_grid, words
 from demo.page import Page, View
+from demo.shipped import STARTING
 
 MOST = 5  # policies side by side
 
@@ -39,9 +40,10 @@ def build(page: Page) -> View:
         for one in found["policies"]:
             low, high = (round(100 * end) for end in one["interval"])
             twins = len(one["wall"]["twins"])
-            lines = [f"{twins} near-twins, moved {one['kl']:.1f} nats"]
+            moved = f", moved {one['kl']:.1f} nats" if one["policy"] not in STARTING else ""
+            lines = [f"{twins} near-twins{moved}"]
             if one["to90"]:
-                lines = [*lines, f"samples to 90 %: {one['to90']}"]
+                lines = [*lines, f"all digits to 90 %: {one['to90']}"]
             values += [
                 gr.Column(visible=True),
                 f"<span style='border-color:{one['colour']}'>{one['title']}</span>",

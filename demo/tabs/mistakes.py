@@ -6,6 +6,7 @@ from demo import live
 from demo.components import race, words
 from demo.page import Page, View
 from demo.races import MISTAKES
+from demo.sentences import a_digit
 from demo.shipped import RECIPES
 
 
@@ -20,14 +21,14 @@ def build(page: Page) -> View:
         which = gr.Dropdown(names, value=names[0][1], label="The mistake", elem_id="mistakes-which")
         pressed = live.buttons("mistakes")
     page.caption(
-        "One thing is wrong on the left; start, random numbers and samples are the same. Cross: the judge "
-        "reads another digit."
+        "One thing is wrong on the left; all else is the same, the seed and the number of samples as well. "
+        "Cross: the judge reads another digit."
     )
 
     def show(name):
         found = engine.mistake(name)
-        at = RECIPES[MISTAKES[name][1]]
-        return [found["finding"], f"At {at}. {found['happens']} <i>{found['wild']}</i>", found["race"]]
+        asked = f"At {RECIPES[MISTAKES[name][1]]}, asked for {a_digit(found['race']['wall']['digits'][0])}."
+        return [found["finding"], f"{asked} {found['happens']} <i>{found['wild']}</i>", found["race"]]
 
     live.follow(page, "mistakes", shown, pressed, engine.train_mistake, [which], held=[which])
     inputs, outputs = [which], [finding, about, shown]

@@ -40,8 +40,8 @@ def build(page: Page) -> View:
         draw = gr.Button("Draw the next group", min_width=180, elem_id="onestep-draw")
         update = gr.Button("Update", variant="primary", min_width=150, elem_id="onestep-update")
     page.caption(
-        "Blue: better than the group, or likelier since the update. Orange: the opposite. Click a sample, a "
-        "token, or a line of code."
+        "Under each sample: its advantage, after Update the nats that it gained. Blue: more, orange: less. "
+        "Click a sample, a token, or a line of code."
     )
     updates = gr.Number(0, visible=False, precision=0, minimum=0, maximum=UPDATES)
     fresh = gr.Checkbox(True, visible=False)

@@ -23,7 +23,7 @@ PAPER = (  # what the paper and its code do, and what is done here
 )
 
 LADDER = ("success", "", "KL, nats", "coverage", "samples to 90 %", "gradient variance", "seeds")
-FIGURES = {"reward": "{:.2f}", "success": "{:.1%}", "kl": "{:.1f}", "coverage": "{:.2f}"}  # of a mistake
+FIGURES = {"success": "{:.1%}", "kl": "{:.1f}", "coverage": "{:.2f}"}  # of a mistake
 
 
 def build(page: Page) -> View:
@@ -48,7 +48,7 @@ def build(page: Page) -> View:
         task = gr.Dropdown(tables, value="steer", label="What is compared", elem_id="results-table")
     page.caption(
         "Measured by python -m core.evaluate at temperature 1, with 95 % intervals over seeds. Success: by a "
-        "judge that never pays."
+        "judge that never pays, and takes a blank square for a 1."
     )
 
     def show(recipe, task):
@@ -131,7 +131,7 @@ def render(rows: list[dict]) -> str:
     lines = []
     for row in rows:
         style = f"width:{100 * row['success']:.1f}%;background:{row['colour']}"
-        forms = {"kl": "{:.1f}", "coverage": "{:.2f}", "to90": "{}", "variance": "{:.1f}", "seeds": "{}"}
+        forms = {"kl": "{:,.1f}", "coverage": "{:.2f}", "to90": "{}", "variance": "{:,.1f}", "seeds": "{}"}
         rest = ["–" if row[name] is None else form.format(row[name]) for name, form in forms.items()]
         bar = f"<span class='track'><i style='{style}'></i></span>"
         lines.append((row["title"], bar, with_interval(row["success"], row["interval"], "{:.1%}"), *rest))
@@ -154,7 +154,7 @@ def mistakes(measured: dict) -> list:
         series.append({"colour": "#D55E00" if name in harmful else GRAY, "points": ends})
     most = max(point[0] for line in series for point in line["points"])
     says = f"{len(harmful)} of {len(measured)} mistakes do harm here. In bold; below it, the same done right."
-    heads = ("reward", "success", "KL, nats", "coverage", "harm")
+    heads = ("success", "KL, nats", "coverage", "harm")
     return [says, table(lines, heads), chart(series, "Dots: the mistakes", most)]
 
 

@@ -19,7 +19,7 @@ def advantage_colours(advantages: list[float], most: float = 0.0) -> list[str]:
     most = most or max(1e-9, *(abs(value) for value in advantages))
     ends = ["213,94,0" if value < 0 else "0,114,178" for value in advantages]
     return [
-        f"rgba({end},{0.15 + 0.85 * min(1, abs(value) / most):.2f})"
+        f"rgba({end},{0.3 + 0.7 * min(1, abs(value) / most):.2f})"
         for end, value in zip(ends, advantages, strict=True)
     ]
 
@@ -77,11 +77,12 @@ def _graded(found: dict, what: str) -> list:
         for name, says in captions.items()
     ]
     fooled = what != "mine" and sure > 0.5 and read != digit
-    paid = f"is paid for {a_digit(digit)} that is none" if fooled else f"is the reward for {a_digit(digit)}"
+    asked = a_digit(digit)
+    paid = f"is paid for {asked}, and it is no {digit}" if fooled else f"is the reward for {asked}"
     rows = []
     for name, value in found["terms"].items():
         weight = found["weights"][name]
-        rows.append((name.replace("_", " "), f"{value:.3f}", f"x {weight:g}" if weight else "not paid here"))
+        rows.append((name.replace("_", " "), f"{value:.3f}", f"× {weight:g}" if weight else "not paid here"))
     return [
         "".join(pictures),
         {"digit": digit, "series": [[*one, found[one[0]]] for one in series]},

@@ -11,7 +11,7 @@ SEED = 2
 STEPS = ("Squares", "Picture", "Grade", "Group", "Push", "Better picture")
 CLAIMS = (
     "A small network paints a digit one square at a time.",
-    "It was never told what digits are called: asked for one, it draws any.",
+    "At first nobody has told it what digits are called: asked for one, it draws any.",
     "A second network grades the finished picture. The grade is the reward.",
     "Draw sixteen, and compare each with the mean of its group.",
     "One update makes the better ones likelier, and the others less likely.",
@@ -66,6 +66,7 @@ def build(page: Page) -> View:
         colours = advantage_colours(advantages)
         gap = gained(lesson["changed"], advantages)
         curve = engine.training("steer", ["grpo"], recipe)
+        drawn = f"{len(path['log_probs'])} tokens, row by row from the top"
         asked, graded = a_digit(digit), f"{curve['most_samples']:,} graded samples"
         points = [[point["samples"], point["racers"][0]["success"]] for point in curve["points"]]
         return [
@@ -80,8 +81,9 @@ def build(page: Page) -> View:
                 "x": {"label": "samples graded", "max": curve["most_samples"]},
                 "y": {"label": "success", "max": 1, "percent": True},
             },
-            f"{len(path['log_probs'])} draws of a token, row by row from the top, asked for {asked}.",
-            f"<b>{right} of 16</b> are {asked}: a real group, chosen because a few succeed.",
+            f"{drawn}: the trained policy, asked for {asked}.",
+            f"<b>{right} of 16</b> are {asked}: a real group, chosen because a few succeed. A cross: the "
+            "judge, a network that only watches, reads another digit.",
             f"The best of these sixteen is paid <b>{lesson['rewards'][best]:.2f}</b>, the mean is "
             f"{lesson['mean']:.2f}.",
             f"The group's mean is <b>{lesson['mean']:.2f}</b>: blue is better than that, orange is worse.",
