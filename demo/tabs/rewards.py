@@ -72,8 +72,9 @@ def _graded(found: dict, what: str) -> list:
         return ["", nobody, "Nothing is drawn yet. Draw on the pad.", ""]
     sure, read = found["classifier"][digit], max(range(10), key=lambda k: found["judge"][k])
     captions = {"picture": "as it is graded", "saliency": "where the classifier looks"}
+    other = "" if what == "mine" else " class='other'"  # than what is on the pad, which fades
     pictures = [
-        f"<figure><img src='{found[name]}' alt='{says}'><figcaption>{says}</figcaption></figure>"
+        f"<figure{other}><img src='{found[name]}' alt='{says}'><figcaption>{says}</figcaption></figure>"
         for name, says in captions.items()
     ]
     fooled = what != "mine" and sure > 0.5 and read != digit

@@ -369,6 +369,7 @@ def test_a_drawing_is_scored_and_nothing_is_said_to_be_nothing(visit):
     says(page, "#rewards-says", "is the reward for a 1")
     page.locator("#rewards").get_by_label("What is graded").click()
     page.get_by_role("option", name="an empty sheet").click()
+    page.wait_for_function("getComputedStyle(document.querySelector('#rewards-pad')).opacity === '0.25'")
     says(page, "#rewards-says", re.compile("is paid for a 1, and it is no 1|is the reward for a 1"))
 
 
