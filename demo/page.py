@@ -94,7 +94,7 @@ class Page:
             concurrency_id="model",
             concurrency_limit=2,
         )
-        if trigger_mode == "always_last":
+        if trigger_mode == "always_last":  # what happens once is not taken back: it may have begun a race
             self.looks.append(event)
         return event
 

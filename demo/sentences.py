@@ -78,7 +78,8 @@ def finding(measured: dict | None) -> str:
         if abs(change) <= max(doubt, least):
             said = words.format("shows no clear difference", wrong["mean"], right["mean"])
             same.append(said)
-            unsure += [said] if abs(change) > least else []
+            if abs(change) > least:
+                unsure.append(said)
         else:
             way = "rises" if change > 0 else "falls"
             said = words.format(way, wrong["mean"], right["mean"])
@@ -86,8 +87,8 @@ def finding(measured: dict | None) -> str:
     seeds = f"over {measured['seeds']} seeds"
     if harm:
         though = f", though {listed(good)}" if good else ""
-        though += f"; {listed(unsure)}" if unsure else ""
-        says = f"Harm, {seeds}: {listed(harm)}{though}."
+        doubtful = f"; {listed(unsure)}" if unsure else ""
+        says = f"Harm, {seeds}: {listed(harm)}{though}{doubtful}."
     elif good:
         says = f"Here it does no harm, {seeds}: {listed(good)}."
     else:

@@ -251,12 +251,11 @@ class Trainer:
         line = self.line  # it is never changed, but replaced
         ended, steps = race not in line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]
-        at = shipped.RECIPES[race.models.recipe]
+        at, title = shipped.RECIPES[race.models.recipe], race.about["racers"][-1]["title"]
         says = f"Live, on this machine, at {at}. Step {steps}."
         if race.state in ENDED:
             says = race.why
             if race.points:
-                title = race.about["racers"][-1]["title"]
                 says = f"Trained live, on this machine. {says} The policy of “{title}” can be chosen in "
                 says += f"Generate, Compare and Complete, at {at}."
         elif race.state == "waiting" and not ended:
@@ -268,8 +267,7 @@ class Trainer:
         if over and race.points:
             digits = [str(digit) for digit in race.runs[-1].config.digits]
             learned = "all digits" if len(digits) == 10 else listed(digits)
-            learned = f"{race.about['racers'][-1]['title']} on {learned}"
-            news["policy"] = [race.models.recipe, f"mine:{key}", learned]
+            news["policy"] = [race.models.recipe, f"mine:{key}", f"{title} on {learned}"]
         return news if seen else {**news, **race.about}
 
     def control(self, key: str, action: str) -> None:

@@ -43,7 +43,9 @@ window.grpo = (() => {
       else link.set(name, value);
     }
     history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
-    if (view.tab) { root.dataset.tab = view.tab; press("again"); } // and show what it holds
+    if (!view.tab) return;
+    root.dataset.tab = view.tab;
+    press("again"); // shows what it holds
   }
   // The address holds what is not as usual: of the controls that all tabs share, and of the open tab's.
   function link(controls, values) {

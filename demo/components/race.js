@@ -50,6 +50,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
       part.node = make("section", { style: `--run:${colour}` }, make("h3", {}, title),
         make("p", { class: "says" }, says),
         make("p", { class: "numbers" }, part.share, part.kl), make("div", { class: "room" }, part.wall));
+      grpo.cells(part.wall, value.wall); // empty until something is drawn
       return part;
     });
     columns.replaceChildren(...parts.map((part) => part.node));
@@ -80,7 +81,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     step.textContent = !point ? ""
       : `step ${point.step + 1} of ${now.steps} · ${point.samples.toLocaleString("en")} samples each`;
     parts.forEach((part, i) => {
-      if (!point) return grpo.cells(part.wall, now.wall);
+      if (!point) return;
       const { success, kl, reward, twins } = point.racers[i];
       part.share.replaceChildren(Math.round(100 * success), make("small", {}, " %"));
       const then = drawnAt(i, at);

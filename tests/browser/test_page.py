@@ -26,7 +26,7 @@ MARKS = {
 }
 SHIFT = """new Promise((done) => { let total = 0; new PerformanceObserver((list) => { for (const entry of
 list.getEntries()) if (!entry.hadRecentInput) total += entry.value; }).observe({ type: "layout-shift",
-buffered: true }); setTimeout(() => done(total), 500); })"""
+buffered: true }); setTimeout(() => done(total), 1500); })"""
 # What reaches below the window, and controls below their strip; the smallest text on it, as it would be on a
 # screen 1080 pixels high.
 BELOW = """[...document.querySelectorAll('.tabitem .grpo, .tabitem .words')].filter((one) => one.offsetParent)
