@@ -29,7 +29,7 @@ from demo.page import refused
 from demo.races import EXAMPLE, MISTAKES
 from demo.sentences import verdict
 from demo.shipped import COLOURS, TOKENS
-from demo.tabs.results import headline, ladder, mistakes, with_interval
+from demo.tabs.results import frontier, headline, ladder, mistakes, with_interval
 from demo.ui import assemble, read_link
 
 BLANK = [[0.0] * 28] * 28
@@ -444,6 +444,14 @@ def test_the_ladder_shows_what_was_measured(engine):
     for run in set(RECIPES["pixels-8x8"].tasks["steer"]) & set(report["runs"]["steer"]):
         assert rows[run]["success"] == measured[f"steer: {run}"]["success"]["mean"]
     assert f"{100 * rows['grpo']['success']:.1f} %" in headline(list(rows.values()))
+    for task, lowest in (
+        ("steer", 0.0),
+        ("refine", 0.96),
+    ):  # where the start fails nearly always, and where rarely
+        shown = frontier(report, task, ladder(report, task))
+        ends = [line["points"][-1] for line in shown["series"] if line["colour"] == COLOURS["grpo"]]
+        last = report["runs"][task]["grpo"]["along"][-1]
+        assert ends == [[last["kl"], last["success"]]] and shown["y"]["min"] == lowest
 
 
 # Training live.

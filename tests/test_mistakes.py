@@ -214,11 +214,15 @@ def test_the_table_of_mistakes_says_how_many_do_harm():
     right = {"reward": {"mean": 0.97, "interval": 0.01}, **measured(0.95, 0.6, 5.0)}
     worse = {"reward": {"mean": 1.0, "interval": None}, **measured(1.0, 0.1, 60.0)}
     found = {"no-kl": {"mistake": worse, "right": right, "seeds": 3}}
+    assert results.mistakes(found)[2]["x"]["label"].endswith("Dots: the mistakes")
+    found["no-pretraining"] = {"mistake": measured(0.1, 0.0, 471.0), "right": right, "seeds": 3}
     found["first-token"] = {"mistake": right, "right": right, "seeds": 3}
     says, table, chart = results.mistakes(found)
-    assert says.startswith("1 of 2 mistakes do harm here.")
+    assert says.startswith("2 of 3 mistakes do harm here.")
     assert "<b>100.0 ± 1.0 %</b><br>95.0 ± 1.0 %" in table and "<td>none</td>" in table
-    assert chart["series"][0]["points"] == [[5.0, 0.95], [60.0, 1.0]]
+    # Coverage against KL, from the same done right to the mistake; one is too far away to be drawn.
+    assert [line["points"] for line in chart["series"]] == [[[5.0, 0.6], [60.0, 0.1]], [[5.0, 0.6]] * 2]
+    assert chart["x"]["label"].endswith("beyond: 1") and chart["x"]["max"] == pytest.approx(66)
     assert results.mistakes({})[0].startswith("No mistake is measured yet")
 
 

@@ -3,7 +3,7 @@
 grpo.plot = (home, value) => {
   if (!home.plotted) new ResizeObserver(() => grpo.plot(home, home.plotted)).observe(home);
   home.plotted = value;
-  const { series, x, y } = value;
+  const { series, x, y, y: { min = 0 } } = value;
   const em = parseFloat(getComputedStyle(home).fontSize);
   const [W, H] = [home.clientWidth, home.clientHeight];
   const [L, R, T, B] = [3.6, 1.2, 2.1, 2.6].map((size) => size * em);
@@ -15,18 +15,18 @@ grpo.plot = (home, value) => {
     return node;
   };
   const px = (v) => L + (W - L - R) * Math.min(1, v / x.max);
-  const py = (v) => H - B - (H - B - T) * Math.max(0, Math.min(1, v / y.max));
-  const ticks = (max) => { // 1, 2 or 5 times a power of ten, four to six of them
-    const rough = max / 4;
+  const py = (v) => H - B - (H - B - T) * Math.max(0, Math.min(1, (v - min) / (y.max - min)));
+  const ticks = (max, min = 0) => { // 1, 2 or 5 times a power of ten apart, three to five of them
+    const rough = (max - min) / 4;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= rough * 0.999);
-    return Array.from({ length: Math.floor(max / step + 1.001) }, (_, i) => i * step);
+    return Array.from({ length: Math.floor((max - min) / step + 1.001) }, (_, i) => min + i * step);
   };
   const word = (v, max, percent) => (percent ? `${Math.round(100 * v)} %` : max >= 1000
     ? v.toLocaleString("en") : String(Number(v.toPrecision(3))));
   const chart = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img",
     "aria-label": `${y.label} over ${x.label}` });
-  for (const v of ticks(y.max)) {
+  for (const v of ticks(y.max, min)) {
     chart.append(svg("line", { x1: L, x2: W - R, y1: py(v), y2: py(v), class: "rule" }),
       svg("text", { x: L - em / 2, y: py(v) + em / 3, "text-anchor": "end" }, word(v, y.max, y.percent)));
   }
@@ -34,8 +34,7 @@ grpo.plot = (home, value) => {
     { x: px(v), y: H - B + 1.2 * em, "text-anchor": "middle" }, word(v, x.max)));
   const under = { x: (L + W) / 2, y: H - em / 4, "text-anchor": "middle", class: "axis" };
   chart.append(svg("text", under, x.label), svg("text", { x: 2, y: em, class: "axis" }, y.label));
-  for (const one of series) {
-    if (!one.points.length) continue;
+  for (const one of series.filter(({ points }) => points.length)) {
     const line = one.points.map((p, i) =>
       `${i ? "L" : "M"}${px(p[0]).toFixed(1)} ${py(p[1]).toFixed(1)}`).join("");
     if (one.points.length > 1) chart.append(svg("path",

@@ -34,7 +34,7 @@ def build(page: Page) -> View:
             figures = words(style="ladder", name="results-ladder")
         with gr.Column(elem_classes="narrative"):
             with gr.Row(elem_classes="paper"):
-                frontier = live_chart("results-frontier")
+                beside = live_chart("results-frontier")
                 code = base64.b64encode((HERE / "arxiv.svg").read_bytes()).decode()
                 words(
                     f"<a href='https://arxiv.org/abs/2508.06924'><img src='data:image/svg+xml;base64,{code}' "
@@ -58,26 +58,32 @@ def build(page: Page) -> View:
         rows = ladder(metrics, task)
         if not rows:
             return ["Nothing is measured of this recipe yet: python -m core.evaluate does it.", "", gr.skip()]
-        line = metrics.get("runs", {}).get(task, {}).get("best-of-N", [])
-        best = [[point["kl"], point["success"]] for point in line]
-        dots = [
-            {"colour": row["colour"], "points": [[row["kl"], row["success"]]]}
-            for row in rows
-            if row["kl"] is not None and row["run"]
-        ]
-        series = [{"colour": GRAY, "dash": "6 5", "points": best}, *dots]
-        most = max([1.0, *(dot["points"][0][0] for dot in dots)])
-        return [headline(rows), render(rows), chart(series, "Dashed: best-of-N", most)]
+        return [headline(rows), render(rows), frontier(metrics, task, rows)]
 
-    inputs, outputs = [page.recipe, task], [says, figures, frontier]
+    inputs, outputs = [page.recipe, task], [says, figures, beside]
     page.link("task", task)
     return View(show, inputs, outputs, [task.input])
 
 
-def chart(series: list[dict], says: str, most: float) -> dict:
-    """Success against KL, for ``live_chart``."""
-    x = {"label": f"KL in nats. {says}", "max": 1.1 * most}
-    return {"series": series, "x": x, "y": {"label": "success", "max": 1, "percent": True}}
+def chart(series: list[dict], says: str, y: dict) -> dict:
+    """Something against KL, for ``live_chart``."""
+    most = max((point[0] for line in series for point in line["points"]), default=1)
+    return {"series": series, "x": {"label": f"KL in nats. {says}", "max": 1.1 * most}, "y": {"max": 1, **y}}
+
+
+def frontier(metrics: dict, task: str, rows: list[dict]) -> dict:
+    """Success against KL: where the training of each run's seed 0 went, and where best-of-N does."""
+    runs = metrics.get("runs", {}).get(task, {})
+    lines = [(row["colour"], "", runs.get(row["run"], {}).get("along", [])) for row in rows]
+    lines.insert(0, (GRAY, "6 5", runs.get("best-of-N", [])))
+    lowest = min((point["success"] for *_, line in lines for point in line), default=0)
+    series = [
+        {"colour": colour, "dash": dash, "points": [[point["kl"], point["success"]] for point in line]}
+        for colour, dash, line in lines
+    ]
+    # Where all are high, so does the axis begin, as nothing could be told apart.
+    y = {"label": "success", "min": next(low for low in (0.96, 0.9, 0) if lowest >= low), "percent": True}
+    return chart(series, "Lines: seed 0 in training. Dashed: best-of-N", y)
 
 
 def ladder(metrics: dict, task: str) -> list[dict]:
@@ -150,12 +156,14 @@ def mistakes(measured: dict) -> list:
             wrong, right = (with_interval(**found[run][figure], form=form) for run in ("mistake", "right"))
             pairs.append(f"<b>{wrong}</b><br>{right}")
         lines.append((MISTAKES.get(name, (name,))[0], *pairs, "yes" if name in harmful else "none"))
-        ends = [[found[run]["kl"]["mean"], found[run]["success"]["mean"]] for run in ("right", "mistake")]
+        ends = [[found[run]["kl"]["mean"], found[run]["coverage"]["mean"]] for run in ("right", "mistake")]
         series.append({"colour": "#D55E00" if name in harmful else GRAY, "points": ends})
-    most = max(point[0] for line in series for point in line["points"])
+    near = [line for line in series if line["points"][1][0] < 100]
     says = f"{len(harmful)} of {len(measured)} mistakes do harm here. In bold; below it, the same done right."
     heads = ("success", "KL, nats", "coverage", "harm")
-    return [says, table(lines, heads), chart(series, "Dots: the mistakes", most)]
+    beyond = f"; beyond: {len(series) - len(near)}" if len(near) < len(series) else ""
+    y = {"label": "coverage"}
+    return [says, table(lines, heads), chart(near, f"Dots: the mistakes{beyond}", y)]
 
 
 def with_interval(mean: float, interval: float | None, form: str) -> str:
