@@ -92,7 +92,10 @@ window.grpo = (() => {
 
   // What the button that was pressed last asks of One step: how many updates, and whether for the next group.
   let button = "";
-  addEventListener("click", (event) => { button = event.target.closest?.("button")?.id; }, true);
+  addEventListener("click", ({ target }) => {
+    button = target.closest?.("button")?.id;
+    if (target.closest?.(".transport .primary, #train-example")) scrollTo(0, 0); // what it shows is on top
+  }, true);
   function counted(updates, most) {
     if (button === "onestep-update") return [count(updates, most), false];
     return [button === "onestep-draw" ? updates : 0, true];
@@ -119,12 +122,10 @@ window.grpo = (() => {
     if (open) return open.close();
     const list = HELP.map(([key, does]) => make("li", {}, make("kbd", {}, key), ` ${does}`));
     const dialog = make("dialog", { class: "help", onclick: () => dialog.close(),
-      onclose: () => dialog.remove() }, make("h2", {}, "Keys"),
-      make("ul", {}, ...list));
+      onclose: () => dialog.remove() }, make("h2", {}, "Keys"), make("ul", {}, ...list));
     document.body.append(dialog);
     dialog.showModal();
   }
-  const players = () => [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent);
   function key(event) {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.(TYPED)) return;
@@ -133,7 +134,7 @@ window.grpo = (() => {
     else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
     else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
     else if (name === " " && !at.matches?.("button, input, summary, a, .pad canvas")) {
-      const all = players();
+      const all = [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent);
       const on = !all.some((one) => one.player.playing);
       all.forEach((one) => one.player.play(on));
     } else if (name === "t" && root.dataset.tab === "mistakes") press("mistakes-start");

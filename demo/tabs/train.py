@@ -78,7 +78,7 @@ def build(page: Page) -> View:
     page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
     shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
     shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
-    shows.then(None, None, None, js="() => scrollTo({ top: 0 })").then(None, None, None, js=AGAIN)
+    shows.then(None, None, None, js=AGAIN)
     for name, slider in zip(engine.terms, mix, strict=True):
         page.link(name, slider)
     return View(show, inputs, [shown, names, example], [task.input])

@@ -294,7 +294,7 @@ def test_what_was_chosen_in_one_tab_holds_in_the_next_and_back_goes_back(visit):
     assert "tab=generate" in page.url
 
 
-def test_back_goes_back_on_a_phone_where_most_tabs_are_in_a_menu(visit):
+def test_on_a_phone_most_tabs_are_in_a_menu_back_goes_back_and_what_is_asked_for_comes_into_view(visit):
     page = visit("", 390, 844)
     for name in ("Compare", "Rewards"):
         page.get_by_role("button", name="More tabs").click()
@@ -302,6 +302,11 @@ def test_back_goes_back_on_a_phone_where_most_tabs_are_in_a_menu(visit):
         ready(page, name.lower())
     page.go_back()
     ready(page, "compare")
+    again = page.locator("#compare button").filter(has_text="Draw new ones")
+    again.scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 400
+    again.click()
+    page.wait_for_function("scrollY === 0")
 
 
 def test_a_link_is_of_the_tab_that_it_names(visit):
@@ -498,6 +503,7 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
         choice.select_option(label=name)
         assert title.text_content() == name
     page.locator("#train-example").click()
+    page.wait_for_function("scrollY === 0")
     says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
     page.wait_for_function("/symmetry=1(?!.*little_ink)/.test(location.search)")
     for name in ("confidence", "symmetry"):
