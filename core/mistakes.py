@@ -84,15 +84,14 @@ class FirstTokenLeftOut(GRPO):
 
 
 SHORTER = replace(SHORT, steps=22)  # a step draws twice, to learn and to show
-EASY = replace(SHORT, digits=(1,), lr=4e-3)
 RARE = replace(SHORT, digits=(4,))  # of its start's samples, one in forty fails
 UNGUIDED = RLConfig(digits=(8,), group=24, steps=20, lr=2e-4, label_lr=20, average=0.9)
 GUIDED = replace(UNGUIDED, guidance=2.0)
 MISTAKES = {
     "no-kl": Mistake(
         says="nothing is paid for leaving the start",
-        config=replace(EASY, beta=0.0),
-        right=Run(GRPO(), EASY, "the KL to the start is paid for"),
+        config=replace(SHORT, beta=0.0),
+        right=replace(RIGHT, says="the KL to the start is paid for"),
         happens="Nothing ties the policy to handwriting: it draws whatever pleases the classifier.",
         wild="Image models tuned on a reward alone over-optimise it (Black et al. 2024, arXiv 2305.13301).",
     ),

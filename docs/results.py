@@ -34,12 +34,17 @@ def metrics_files(root: Path) -> list[Path]:
 
 
 def samples_cell(found: dict) -> str:
-    """Samples that a run needed, those of the best seed where not all get there; "-" where none are."""
+    """Samples that a run needed, those of the best seed where not all get there; "-" where none are.
+
+    Where seeds lie so far apart that their interval would reach zero, the fewest and the most.
+    """
     if found["above"]:
         return "-"
-    if found["mean"] is not None:
-        return cell(found, ",.0f")
     each = found["each"]
+    if found["mean"] is not None and (found["interval"] or 0) < found["mean"]:
+        return cell(found, ",.0f")
+    if found["mean"] is not None:
+        return f"{each[0]:,} to {each[-1]:,}"
     return "never" if each[0] is None else f"{each[0]:,} at best ({reached(each)} get there)"
 
 

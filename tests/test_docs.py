@@ -89,9 +89,9 @@ def test_words_follow_the_figures(monkeypatch):
     changed, real = copy.deepcopy(build.metrics("pixels-8x8")), build.metrics
     monkeypatch.setattr(build, "metrics", lambda recipe: changed if recipe == "pixels-8x8" else real(recipe))
     runs = changed["runs"]["steer"]
-    runs["grpo"]["samples"]["0.9"].update(mean=5000, interval=500)
+    runs["grpo"]["samples"]["0.9"].update(mean=5000, interval=500, each=[4800, 5200])
     for mean, says in ((1000, "the claim fails"), (5100, "a tie"), (20_000, "the claim holds")):
-        runs["reinforce"]["samples"]["0.9"].update(mean=mean, interval=500)
+        runs["reinforce"]["samples"]["0.9"].update(mean=mean, interval=500, each=[mean - 200, mean + 200])
         claim = build.resolve("report").split("more sample-efficient than REINFORCE")[1]
         assert f"{mean:,} ± 500: {says}." in claim
 

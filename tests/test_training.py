@@ -396,6 +396,8 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     del curves["2"]
     whole = samples_to_success(curves, 0.5, start=0.1)
     assert whole["mean"] == 35.0 and whole["interval"] == pytest.approx(63.53, abs=0.01)
+    assert results.samples_cell(whole) == "30 to 40"
+    assert results.samples_cell({**whole, "interval": 5.0}) == "35 ± 5"
     above = samples_to_success(curves, 0.5, start=0.6)  # then there is nothing to count
     assert above["mean"] is None and above["above"] and results.samples_cell(above) == "-"
 
