@@ -10,16 +10,16 @@ import gradio as gr
 
 from demo.checks import RequestError
 from demo.engine import Engine
-from demo.turns import visitor
+from demo.races import ENDS
+from demo.turns import AT_ONCE, visitor
 
 QUESTIONS = ("generate", "compare", "score", "complete", "group", "one_step", "mistake")
-# What /train does where nothing is said.
-ONE_DIGIT, ENDS, AS_USUAL, NO_PICTURE = [7], ["reinforce", "grpo"], {}, []
+ONE_DIGIT, AS_USUAL, NO_PICTURE = [7], {}, []  # what /train does where nothing is said
 
 
 def endpoints(engine: Engine) -> None:
     for name in QUESTIONS:
-        gr.api(endpoint(engine, name), api_name=name, concurrency_id="model", concurrency_limit=2)
+        gr.api(endpoint(engine, name), api_name=name, concurrency_id="model", concurrency_limit=AT_ONCE)
 
     def train(
         request: gr.Request,

@@ -7,7 +7,7 @@ that was not recorded.
 import hashlib
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ Recipe = Literal["pixels-8x8", "patches-28x28"]
 Task = Literal["steer", "refine"]
 GROUPS = (4, 16, 64)  # samples of a group in One step
 UPDATES = 40  # the most that are taken there: the learning rate is then zero
+LOOK = 0.3  # seconds between two looks at whether an answer is still wanted
 
 
 def on_one_core() -> None:
@@ -42,6 +43,7 @@ class Engine(Races):
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
         # Of each recipe a thread of its own: in any that comes along, each would keep memory of its own.
         self._workers = {recipe: ThreadPoolExecutor(1, initializer=on_one_core) for recipe in RECIPES}
+        self.wanted: Callable[[], bool] = lambda: True  # whether who asks still waits: the page knows that
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
@@ -62,9 +64,14 @@ class Engine(Races):
 
     def work(self, recipe: str, task: Callable[[], Any]) -> Any:
         """What a task gives, in the thread of a recipe's models. How many may wait is the queue's business,
-        see demo/turns.py.
+        see demo/turns.py. Raises RequestError where nobody waits for it any more.
         """
-        return self._workers[recipe].submit(task).result()
+        future = self._workers[recipe].submit(task)
+        while not wait([future], LOOK).done:
+            if not self.wanted():
+                future.cancel()
+                raise RequestError("the question was taken back.")
+        return future.result()
 
     def warm_up(self) -> None:
         """Import torch and draw once with each policy: a server does so in a thread, once its page is up."""
@@ -94,7 +101,7 @@ class Engine(Races):
         count = checks.whole("count", count, 1, checks.MOST_SAMPLES)
         return recipe, self._policy(policy, recipe), digit, temperature, seed, count
 
-    # Questions.
+    # Questions. Each checks all that it is asked before anything else: see demo/api.py.
 
     def generate(
         self,

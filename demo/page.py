@@ -15,6 +15,7 @@ from demo import checks
 from demo.checks import RequestError
 from demo.components import words
 from demo.engine import Engine
+from demo.turns import AT_ONCE
 
 LABELS = {  # of arguments, where the page calls them otherwise
     "beta": "Price of the KL",
@@ -92,7 +93,7 @@ class Page:
             show_progress_on=self.notice,  # while it is pending, the slide fades; a status of each is slow
             trigger_mode=trigger_mode,
             concurrency_id="model",
-            concurrency_limit=2,
+            concurrency_limit=AT_ONCE,
         )
         if trigger_mode == "always_last":  # what happens once is not taken back: it may have begun a race
             self.looks.append(event)

@@ -173,7 +173,7 @@ class Trainer:
         """Start a race (see there for the settings), or let it wait; returns its first news."""
         with self.lock:
             if len(self.line) >= QUEUE:
-                raise RequestError(f"{QUEUE} trainings are waiting already; please try again in a minute.")
+                raise RequestError(f"{QUEUE} trainings run or wait already; please try again in a minute.")
             race = Race(self, *settings)
             self.races[race.key] = race
             self.line = [*self.line, race]
@@ -189,7 +189,7 @@ class Trainer:
             for other in others:
                 if other.visitor == visitor:
                     other.end("stopped", "Stopped: you began another one.")
-            if sum(other.visitor[0] == visitor[0] for other in others) >= QUEUE // 2:
+            if sum(other.visitor[0] == visitor[0] and not other.ended for other in others) >= QUEUE // 2:
                 race.end("stopped", "Stopped: too many trainings were begun from your address.")
 
     def turn(self) -> Race | None:
@@ -243,7 +243,8 @@ class Trainer:
         """News of a race since its first ``seen`` steps, for ``components.race``; ``visitor``: who asks."""
         race = self.races.get(key)
         if race is None:
-            says = "This training is gone: the server was restarted. Train starts a new one."
+            says = "This training is gone: the server was restarted, or others came after it. Train starts a "
+            says += "new one."
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
         now = time.monotonic()
         if race.left is None or now - race.left > ON_THE_WAY:

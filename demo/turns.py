@@ -13,6 +13,8 @@ from demo.checks import RequestError
 from demo.guard import FAILED
 
 WAITING = 8  # events of one visitor that may wait
+AT_ONCE = 12  # events of all that are answered at once: most wait for a model, what is recorded need not
+EACH = 2  # of them, of one visitor; of one address half
 DEEPEST = 8  # lists within lists; a drawing has two
 
 
@@ -35,6 +37,32 @@ class FairQueue(Queue):
         for line in lines:
             line.queue.sort(key=turns(line.queue).get)
         return found
+
+    def get_events(self):
+        """The next ones to answer, of those who have few enough under way."""
+        line = self.event_queue_per_concurrency_id.get("model")
+        if line is None:  # nothing of it was asked yet
+            return super().get_events()
+        begun = [
+            visitor(event.request, event) for event in self.under_way() if event.fn.concurrency_id == "model"
+        ]
+        whole, nearby = line.queue, Counter(address for address, _ in begun)
+
+        def may(event):
+            address, session = visitor(event.request, event)
+            return begun.count((address, session)) < EACH and nearby[address] < AT_ONCE // 2
+
+        line.queue = [event for event in whole if may(event)]
+        found = super().get_events()
+        line.queue = [event for event in whole if not found or event not in found[0]]
+        return found
+
+    def under_way(self) -> list[Event]:
+        return [event for events in self.active_jobs for event in events or ()]
+
+    def wants(self, event_id: str | None) -> bool:
+        """Whether the answer to an event is still waited for; always, where none is named."""
+        return event_id is None or any(event._id == event_id and event.alive for event in self.under_way())
 
     def send_message(self, event, event_message):
         """An error that has no words gets some."""

@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio read
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else it tabulates all after each event
 
 import gradio as gr
+from gradio.context import LocalContext
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -60,6 +61,7 @@ def build(engine: Engine) -> gr.Blocks:
             gr.Markdown(f"# {TITLE}\nNo checkpoints are here. `python -m core.train all` trains them.")
     page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
+    engine.wanted = lambda: page._queue.wants(LocalContext.event_id.get(None))
     return page
 
 
@@ -82,12 +84,13 @@ def assemble(engine: Engine) -> Page:
         page.link("digit", digit)
         views, tabs = {}, {}
         with gr.Tabs(selected="story", elem_id="tabs") as all_tabs:
-            for page.tab, (title, build_tab) in TABS.items():
-                with gr.Tab(title, id=page.tab, elem_id=page.tab) as tabs[page.tab]:
-                    views[page.tab] = build_tab(page)
-                    if page.tab in TEXTS:
+            for name, (title, build_tab) in TABS.items():
+                page.tab = name
+                with gr.Tab(title, id=name, elem_id=name) as tabs[name]:
+                    views[name] = build_tab(page)
+                    if name in TEXTS:
                         with gr.Accordion("Why?", open=False, elem_classes="more"):
-                            formula(TEXTS[page.tab])
+                            formula(TEXTS[name])
         wire(page, views, tabs, all_tabs)
         opened = f"() => ({{ __type__: 'update', selected: grpo.opened({list(TABS)}) }})"
         by_key = gr.Button(visible="hidden", elem_id="open-tab")
@@ -125,7 +128,8 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     opened = gr.Textbox("story", visible=False)
     here = "(tab, ...values) => [grpo.root.dataset.tab, ...values]"
-    # One event for all, which takes back what was asked before: else a late answer could replace a newer one.
+    # One event for all tabs: a new question replaces the one before. It takes back what was asked of the
+    # tabs' own events, too: else a late answer could replace a newer one.
     again = gr.Button(visible="hidden", elem_id="again")
     asked = [again.click, page.digit.input, *(event for view in views.values() for event in view.again)]
     gr.on(asked, None, cancels=page.looks, api_visibility="private")
@@ -139,6 +143,7 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
         api_visibility="private",
         show_progress="hidden",
         show_progress_on=page.notice,
+        trigger_mode="always_last",
     )
     fitted.then(None, None, None, js=AGAIN)
 

@@ -173,10 +173,16 @@ def test_one_visitor_who_asks_without_end_lets_the_next_one_go_first(served):
         other = {"data": ["steer/grpo", 7, 1.0, 999, 4, "pixels-8x8"], "session_hash": "other"}
         fn = next(i for i, one in served.page.fns.items() if one.api_name == "generate")
         assert post(served, "queue/join", {**other, "fn_index": fn}).is_success
+        wait_for(lambda: 999 in served.gate.seeds)  # while what the first one asked is still under way
+        assert served.gate.seeds.index(999) <= turns.EACH
     finally:
         served.gate.open.set()
-    wait_for(lambda: 999 in served.gate.seeds)
-    assert served.gate.seeds.index(999) <= 3  # after the two under way, and one who was ahead
+
+
+def test_a_line_that_nobody_stood_in_yet_holds_up_no_other():
+    """The first thing that is asked of a server may be a training; an error here would end its queue."""
+    queue = ui.build(Engine())._queue
+    assert "model" not in queue.event_queue_per_concurrency_id and queue.get_events() is None
 
 
 def test_no_question_goes_past_the_queue(served):
@@ -192,11 +198,10 @@ def test_what_is_asked_by_a_page_that_has_gone_is_not_answered(served):
     served.gate.seeds.clear()
     served.gate.open.clear()
     try:
-        for seed in (1, 2):
-            ask(served, seed)
-        wait_for(lambda: len(served.gate.seeds) == 2)  # both are under way, and no third can be
-        body = {"data": ["steer/grpo", 7, 1.0, 777, 4, "pixels-8x8"], "fn_index": fn, "session_hash": "gone"}
-        assert post(served, "queue/join", body).is_success
+        for seed in (1, 2, 777):
+            body = {"data": ["steer/grpo", 7, 1.0, seed, 4, "pixels-8x8"], "fn_index": fn}
+            assert post(served, "queue/join", {**body, "session_hash": "gone"}).is_success
+        wait_for(lambda: len(served.gate.seeds) == turns.EACH)  # no third one of this page is begun
         with served.client.stream("GET", f"{served.at}/gradio_api/queue/data?session_hash=gone") as stream:
             assert "estimation" in next(stream.iter_lines())  # its place in the line
         wait_for(lambda: not len(served.page._queue))
@@ -205,6 +210,23 @@ def test_what_is_asked_by_a_page_that_has_gone_is_not_answered(served):
     ask(served, 3)
     wait_for(lambda: 3 in served.gate.seeds)
     assert 777 not in served.gate.seeds
+
+
+def test_the_queue_knows_whose_answer_is_waited_for(served):
+    served.gate.open.clear()
+    try:
+        event = ask(served, 5).json()["event_id"]
+        wait_for(lambda: served.page._queue.wants(event))
+        assert served.page._queue.wants(None) and not served.page._queue.wants("another")
+    finally:
+        served.gate.open.set()
+    wait_for(lambda: not served.page._queue.wants(event))
+
+
+def test_a_recipe_that_is_chosen_while_the_last_one_is_on_its_way_is_not_dropped(served):
+    """As Gradio does with a click where nothing else is said."""
+    modes = {fn.name: fn.trigger_mode for fn in served.page.fns.values()}
+    assert modes["fit"] == modes["refresh"] == "always_last"
 
 
 def test_visitors_take_turns_and_so_do_addresses():
@@ -321,8 +343,8 @@ def test_a_page_of_another_site_gets_nowhere(served):
 
 
 def race(visitor=("", ""), **more):
-    found = SimpleNamespace(visitor=visitor, state="running", **more)
-    found.end = lambda state, why: setattr(found, "state", state)
+    found = SimpleNamespace(visitor=visitor, state="running", ended="", **more)
+    found.end = lambda state, why: vars(found).update(state=state, ended=state)
     return found
 
 
@@ -339,3 +361,7 @@ def test_a_visitor_has_one_race_and_an_address_half_of_the_line():
         trainer.own(str(i), ("y", str(i)))
     alive = [one for one in trainer.line if one.visitor[0] == "y" and one.state == "running"]
     assert len(alive) == QUEUE // 2
+    trainer.races["again"] = race()
+    trainer.line.append(trainer.races["again"])
+    trainer.own("again", ("y", "0"))  # takes the place of its page's race, which it ends
+    assert trainer.races["0"].state == "stopped" and trainer.races["again"].state == "running"
