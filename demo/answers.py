@@ -276,7 +276,7 @@ def grade(models: Models, image: torch.Tensor, digit: int, task: str) -> dict:
 def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
     """A (1, 1, size, size) picture that the classifier believes and the judge does not.
 
-    Sixteen pictures climb the classifier's confidence from noise; the one that the judge believes least is
+    Sixteen pictures climb the classifier's confidence from noise; the one of which the two differ most is
     kept. It is what a policy does when nothing ties it to real digits. What is believed is the picture as its
     tokens say it; the gradient goes to the picture itself (straight through, Bengio et al. 2013).
     """

@@ -19,7 +19,7 @@ from core.recipes import find_recipe
 from demo import answers, pictures, stepping, training, walks
 from demo.components import SEVEN
 from demo.engine import GROUPS, UPDATES, Engine
-from demo.races import EXAMPLE, MISTAKES, recording
+from demo.races import ENDS, EXAMPLE, MISTAKES, recording
 from demo.shipped import STARTS, read
 
 SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kept; the last one's are as well
@@ -90,7 +90,7 @@ def finished(engine: Engine, first: dict, name: str, says: str) -> dict:
 
 def example(engine: Engine, recipe: str) -> dict:
     """The example of a reward of one's own, trained on as Train live would."""
-    first = engine.train("steer", ["reinforce", "grpo"], list(range(10)), recipe=recipe, rewards=EXAMPLE)
+    first = engine.train("steer", ENDS, list(range(10)), recipe=recipe, rewards=EXAMPLE)
     says = "Recorded: a race on another reward than the usual one. Move the slider, or press Train."
     return finished(engine, first, f"{recipe} example", says)
 

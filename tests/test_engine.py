@@ -12,6 +12,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 from PIL import Image
@@ -331,6 +332,22 @@ def test_an_interval_is_never_said_to_be_nothing():
     assert with_interval(0.9997, 0.0002, "{:.1%}") == "99.97 ± 0.02 %"
     assert with_interval(0.0404, 0.0004, "{:.2f}") == "0.0404 ± 0.0004"
     assert with_interval(1.0, 0.0, "{:.2f}") == "1.00 ± 0.00" and with_interval(1.0, None, "{:.2f}") == "1.00"
+
+
+def test_the_recorded_example_is_of_those_who_race_there(engine):
+    shown = engine.training("steer", ["grpo", "reinforce"], "pixels-8x8", EXAMPLE)
+    assert shown["key"] == "recorded pixels-8x8 example"
+    others = engine.training("steer", ["grpo-kl"], "pixels-8x8", EXAMPLE)
+    assert [one["title"] for one in others["racers"]] == ["Group mean and KL"] and "Train takes" in others[
+        "says"
+    ]
+
+
+def test_a_sample_of_one_step_can_be_chosen_by_a_page_whose_state_was_forgotten(page):
+    """Gradio keeps that of the last 200 pages."""
+    choose = next(fn.fn for fn in page.blocks.fns.values() if fn.name == "choose" and len(fn.outputs) == 5)
+    *_, chosen, refused = choose(gr.EventData(None, {"index": 5}), "pixels-8x8", 7, 16, 0, True, {})
+    assert chosen["sample"] == 5 and not refused
 
 
 def test_a_mistake_that_has_no_title_yet_shows_its_name(engine):
@@ -681,14 +698,28 @@ def test_whatever_goes_wrong_in_a_race_is_said(engine, monkeypatch):
 
 
 def test_a_race_of_a_server_that_was_restarted_is_said_to_be_gone(engine):
-    assert "the server was restarted" in engine.trainer.follow("0123", 4)["says"]
+    assert "the server was restarted, or others came after it" in engine.trainer.follow("0123", 4)["says"]
     engine.trainer.control("0123", "stop")
+
+
+def test_what_nobody_waits_for_is_not_computed(engine, monkeypatch):
+    held, computed = threading.Event(), []
+    first = threading.Thread(target=engine.work, args=("pixels-8x8", partial(held.wait, 10)))
+    first.start()
+    monkeypatch.setattr(engine, "wanted", lambda: threading.current_thread() is first)
+    with pytest.raises(RequestError, match="taken back"):
+        engine.work("pixels-8x8", partial(computed.append, "for nobody"))
+    monkeypatch.undo()
+    held.set()
+    first.join()
+    engine.work("pixels-8x8", partial(computed.append, "for somebody"))
+    assert computed == ["for somebody"]
 
 
 def test_the_line_is_not_endless(engine, monkeypatch):
     monkeypatch.setattr(training, "QUEUE", 1)
     key = race(engine, steps=300)
-    with pytest.raises(RequestError, match="trainings are waiting already"):
+    with pytest.raises(RequestError, match="1 trainings run or wait already"):
         race(engine)
     engine.trainer.control(key, "stop")
     follow(engine, key)

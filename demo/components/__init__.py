@@ -48,7 +48,8 @@ def sample_grid(name: str, choose: bool = False) -> gr.HTML:
     """Samples in rows, or one's tokens. Event, to ``choose``: ``select``.
 
     Value: as ``answers.grid`` makes it and, as wanted, of each its "notes" (below it), "colours" (of the
-    frame) and "names"; which one is "chosen", which are "twins"; "says" what all are, for screen readers.
+    frame), "names" and "digits" (asked for); which one is "chosen", which are "twins"; "says" what all are,
+    for screen readers; "part" of the sheet that is shown, as [column, row, columns, rows].
     """
     return _component("grid", name, choose=choose)
 
@@ -62,8 +63,9 @@ def race(name: str) -> gr.HTML:
     """Runs side by side over one training: figures, samples and curves, with a slider to go back.
 
     Value: "racers" ({"title", "colour", "says"} each), "steps", "most_samples" and "wall" ({"columns",
-    "count", "digits", "size"}); and news: "key", "state", "over", "says", and from step "from" on the
-    "points" ({"step", "samples", "racers": [{"success", "kl", "frame", ...}]} each).
+    "count", "digits", "size"}), of a reward of one's own its "terms" and what is "paid"; and news: "key",
+    "state", "over", "says", and from step "from" on the "points" ({"step", "samples", "racers": [{"success",
+    "kl", "frame", ...}]} each). A recorded one does not come back over a live one, unless it says "anew".
     """
     return _component("race", name)
 

@@ -106,14 +106,13 @@ grpo.race = (element, props, watch, trigger, { name }) => {
       { label: label("kl"), max: [1, 10, 20, 50, 100, 200, 500].find((k) => k >= most) || most });
   }
 
-  // what was recorded and asked for last: asking again does not bring it back over a live run
-  let recorded = null;
+  let recorded = null; // and asked for last: asking again does not bring it back over a live run
   grpo.follow(props, watch, (value) => {
     if (value.state === "recorded") {
-      const known = recorded === value.key;
+      const again = recorded === value.key && !value.anew;
       recorded = value.key;
-      if (known && now.key === value.key) status.textContent = value.says;
-      if (known || !grpo.run(name).over) return;
+      if (again && now.key === value.key) status.textContent = value.says;
+      if (again || !grpo.run(name).over) return;
     }
     if (past.has(value.key) && value.state !== "recorded") return; // late news of what was replaced
     if (value.racers && (!now || value.key !== now.key)) open(value);

@@ -50,11 +50,13 @@ def build(page: Page) -> View:
     def look(recipe, digit, group, updates, fresh, chosen):
         """The group asked for, and what is chosen in it. In another group than before, the server chooses."""
         asked = [recipe, digit, group]
-        if chosen and chosen["group"][:3] != asked:
+        if chosen.get("group", asked)[:3] != asked:
             updates, fresh = 0, True  # begins anew
         fresh = fresh or not updates
         name = [*asked, updates if fresh else updates - 1]
-        kept = chosen if chosen and chosen["group"] == name else {}
+        kept = (
+            chosen if chosen.get("group", name) == name else {}
+        )  # none is known of a page that was idle long
         found = engine.one_step(digit, group, updates, fresh, kept.get("sample"), recipe)
         token = kept.get("token")
         if token is None:  # the one that changed most; before the update, the one that was least likely
@@ -70,7 +72,7 @@ def build(page: Page) -> View:
 
     def show(recipe, digit, group, updates, fresh, chosen, guessed):
         found, now = look(recipe, digit, group, updates, fresh, chosen)
-        guessed = guessed if chosen and chosen["group"] == now["group"] else None
+        guessed = guessed if chosen.get("group") == now["group"] else None
         letters = lettered(found["weights"]["grpo"])
         anew = found["updates"] != updates or found["fresh"] != fresh
         return [
@@ -91,7 +93,7 @@ def build(page: Page) -> View:
         *where, chosen = values
         return details(*look(*where, {**chosen, "token": event.index}))
 
-    def guessed(recipe, digit, group, updates, fresh, chosen, guessed):
+    def answered(recipe, digit, group, updates, fresh, chosen, guessed):
         found, _ = look(recipe, digit, group, updates, fresh, chosen)
         spread = engine.spread(digit, recipe)
         return _question(found, lettered(found["weights"]["grpo"]), guessed, spread)[2:]
@@ -114,7 +116,7 @@ def build(page: Page) -> View:
     pressed.then(None, None, None, js=AGAIN)
     page.on(samples.select, choose, where, detail)
     page.on(tokens.select, point, where, detail)
-    page.on(choice.input, guessed, [*where, choice], [answer])
+    page.on(choice.input, answered, [*where, choice], [answer])
     page.link("group", group)
     page.link("updates", updates)
     return View(show, inputs, outputs, [group.input])

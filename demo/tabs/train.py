@@ -1,11 +1,13 @@
 """Train live: REINFORCE and GRPO race on this machine; before, how the policies that ship were trained."""
 
+import time
+
 import gradio as gr
 
 from demo import checks, live
 from demo.components import drawing_pad, race
 from demo.page import AGAIN, Page, View
-from demo.races import EXAMPLE, MOST_RACERS
+from demo.races import ENDS, EXAMPLE, MOST_RACERS
 
 
 def build(page: Page) -> View:
@@ -23,7 +25,7 @@ def build(page: Page) -> View:
         task = page.task()
         names = gr.Dropdown(
             choices(page.recipe.value, "steer"),
-            value=["reinforce", "grpo"],
+            value=ENDS,
             multiselect=True,
             max_choices=MOST_RACERS,
             label="Who races",
@@ -76,8 +78,15 @@ def build(page: Page) -> View:
     live.follow(page, "train", shown, pressed, begin, settings, held=[example])
     inputs = [page.recipe, task, names, *mix]
     page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
-    shown_mix = ["steer", *(EXAMPLE.get(name, 0) for name in engine.terms)]
-    shows = example.click(lambda: shown_mix, None, [task, *mix], api_visibility="private", queue=False)
+    shown_mix = [EXAMPLE.get(name, 0) for name in engine.terms]
+
+    def exemplify(recipe):
+        # By its time another value than before, else a page that shows a live race would not take it up.
+        found = engine.training("steer", ENDS, recipe, EXAMPLE) | {"anew": time.time()}
+        return [found, "steer", ENDS, *shown_mix]
+
+    outputs = [shown, task, names, *mix]
+    shows = example.click(exemplify, page.recipe, outputs, api_visibility="private", queue=False)
     shows.then(None, None, None, js=AGAIN)
     for name, slider in zip(engine.terms, mix, strict=True):
         page.link(name, slider)

@@ -484,6 +484,9 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     page.get_by_label("Samples of a digit").fill("4")
     says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry.")
     page.locator("#train-reward .label-wrap").click()
+    page.locator("#train-example").click()
+    says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
+    page.get_by_role("spinbutton", name="symmetry").fill("0.5")
     thin = page.get_by_role("spinbutton", name="little ink")
     for weight in ("0.5", "0.75"):  # Gradio may miss what is typed while it opens
         thin.fill(weight)
