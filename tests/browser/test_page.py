@@ -54,7 +54,11 @@ CUT = """[...document.querySelectorAll('.tabitem *')].filter((one) => {
         if (overflowX !== 'visible' && (at.right > edge.right + 2 || at.left < edge.left - 2)) return true;
         if (overflowY !== 'visible' && (at.bottom > edge.bottom + 2 || at.top < edge.top - 2)) return true;
     }
-}).map((one) => one.innerText || one.className)"""
+}).map((one) => one.innerText || one.className).concat(
+    [...document.querySelectorAll('.chart text')].filter((one) => {
+        const at = one.getBoundingClientRect(), edge = one.closest('svg').getBoundingClientRect();
+        return at.width && (at.left < edge.left - 2 || at.right > edge.right + 2);
+    }).map((one) => one.textContent))"""
 WITHOUT_DIGIT = ("train", "mistakes", "results")
 SETTLED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
     setTimeout(done, 50))))"""
