@@ -54,9 +54,8 @@ def build(page: Page) -> View:
             updates, fresh = 0, True  # begins anew
         fresh = fresh or not updates
         name = [*asked, updates if fresh else updates - 1]
-        kept = (
-            chosen if chosen.get("group", name) == name else {}
-        )  # none is known of a page that was idle long
+        # A page that was idle long has no group, and may choose all the same.
+        kept = chosen if chosen.get("group", name) == name else {}
         found = engine.one_step(digit, group, updates, fresh, kept.get("sample"), recipe)
         token = kept.get("token")
         if token is None:  # the one that changed most; before the update, the one that was least likely
