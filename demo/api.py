@@ -11,7 +11,7 @@ import gradio as gr
 from demo.checks import RequestError
 from demo.engine import Engine
 from demo.races import ENDS
-from demo.turns import AT_ONCE, visitor
+from demo.turns import AT_ONCE, MODEL, visitor
 
 QUESTIONS = ("generate", "compare", "score", "complete", "group", "one_step", "mistake")
 ONE_DIGIT, AS_USUAL, NO_PICTURE = [7], {}, []  # what /train does where nothing is said
@@ -19,7 +19,7 @@ ONE_DIGIT, AS_USUAL, NO_PICTURE = [7], {}, []  # what /train does where nothing 
 
 def endpoints(engine: Engine) -> None:
     for name in QUESTIONS:
-        gr.api(endpoint(engine, name), api_name=name, concurrency_id="model", concurrency_limit=AT_ONCE)
+        gr.api(endpoint(engine, name), api_name=name, concurrency_id=MODEL, concurrency_limit=AT_ONCE)
 
     def train(
         request: gr.Request,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from demo import checks, walks
 from demo.checks import RequestError
-from demo.races import Races
+from demo.races import ENDS, Races
 from demo.sentences import samples_to, verdict
 from demo.shipped import RECIPES, STARTS, TOKENS
 
@@ -174,7 +174,7 @@ class Engine(Races):
         """
         recipe, task = self._task(recipe, task)
         digit, seed = checks.digit(digit), checks.seed(seed)
-        ends = [f"{task}/{run}" for run in ("reinforce", "grpo") if run in self.runs(recipe, task)]
+        ends = [f"{task}/{run}" for run in ENDS if run in self.runs(recipe, task)]
         names = ["random", STARTS[task], *ends]
         if other:
             names.append(self._policy(other, recipe))

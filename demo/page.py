@@ -15,7 +15,7 @@ from demo import checks
 from demo.checks import RequestError
 from demo.components import words
 from demo.engine import Engine
-from demo.turns import AT_ONCE
+from demo.turns import AT_ONCE, MODEL
 
 LABELS = {  # of arguments, where the page calls them otherwise
     "beta": "Price of the KL",
@@ -92,7 +92,7 @@ class Page:
             show_progress="minimal",
             show_progress_on=self.notice,  # while it is pending, the slide fades; a status of each is slow
             trigger_mode=trigger_mode,
-            concurrency_id="model",
+            concurrency_id=MODEL,
             concurrency_limit=AT_ONCE,
         )
         if trigger_mode == "always_last":  # what happens once is not taken back: it may have begun a race
@@ -128,20 +128,24 @@ class Page:
         """A dropdown of the recipe's policies, those that the visitor trained among them; with "" as the
         value, of none as well.
         """
-        policies = self.engine.policies(self.recipe.value)
-        choices = policies if value else [("none", ""), *policies]
+        choices = self.choices(value, self.recipe.value, [])
         self.policies.append(gr.Dropdown(choices, value=value, label=label, min_width=180))
         self.link("policy" if value else "other", self.policies[-1])
         return self.policies[-1]
 
     def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
         """The dropdowns of policies for a recipe; what is chosen stays where it is in the list."""
-        policies, found = self.engine.policies(recipe, own), []
+        found = []
         for dropdown, value in zip(self.policies, chosen, strict=True):
-            here = policies if dropdown.value else [("none", ""), *policies]
+            here = self.choices(dropdown.value, recipe, own)
             value = value if value in [name for _, name in here] else dropdown.value
             found.append(gr.Dropdown(choices=here, value=value))
         return found
+
+    def choices(self, usual: str, recipe: str, own: list) -> list[tuple[str, str]]:
+        """What a dropdown of policies offers: (title, name) each; none as well, where that is usual."""
+        policies = self.engine.policies(recipe, own)
+        return policies if usual else [("none", ""), *policies]
 
     def task(self) -> gr.Dropdown:
         """A dropdown of the tasks, by what their start knows."""

@@ -73,7 +73,7 @@ class Races(Shipped):
         """
         recipe, task, names, rewards = self._race(recipe, task, names, rewards)
         known = self.recorded(recipe)
-        if self.has_example(recipe) and (task, sorted(names), rewards) == ("steer", sorted(ENDS), EXAMPLE):
+        if self.has_example(recipe) and (task, set(names), rewards) == ("steer", set(ENDS), EXAMPLE):
             return known["example"]
         frames = [known.get(json.dumps(["frames", task, name]), {}) for name in names]
         curves = [read(self.root / recipe / task / name / "curve.json", list) for name in names]

@@ -243,8 +243,8 @@ class Trainer:
         """News of a race since its first ``seen`` steps, for ``components.race``; ``visitor``: who asks."""
         race = self.races.get(key)
         if race is None:
-            says = "This training is gone: the server was restarted, or others came after it. Train starts a "
-            says += "new one."
+            why = "the server was restarted, or others came after it"
+            says = f"This training is gone: {why}. Train starts a new one."
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
         now = time.monotonic()
         if race.left is None or now - race.left > ON_THE_WAY:

@@ -12,8 +12,9 @@ from gradio.server_messages import ProcessCompletedMessage
 from demo.checks import RequestError
 from demo.guard import FAILED
 
+MODEL = "model"  # the line of all that may have to wait for a model
 WAITING = 8  # events of one visitor that may wait
-AT_ONCE = 12  # events of all that are answered at once: most wait for a model, what is recorded need not
+AT_ONCE = 12  # events of that line that are answered at once: what is recorded need not wait for a model
 EACH = 2  # of them, of one visitor; of one address half
 DEEPEST = 8  # lists within lists; a drawing has two
 
@@ -40,12 +41,10 @@ class FairQueue(Queue):
 
     def get_events(self):
         """The next ones to answer, of those who have few enough under way."""
-        line = self.event_queue_per_concurrency_id.get("model")
-        if line is None:  # nothing of it was asked yet
+        line = self.event_queue_per_concurrency_id.get(MODEL)
+        if line is None or not line.queue:
             return super().get_events()
-        begun = [
-            visitor(event.request, event) for event in self.under_way() if event.fn.concurrency_id == "model"
-        ]
+        begun = [visitor(event.request, event) for event in self.under_way() if event.concurrency_id == MODEL]
         whole, nearby = line.queue, Counter(address for address, _ in begun)
 
         def may(event):

@@ -40,12 +40,11 @@ def samples_cell(found: dict) -> str:
     """
     if found["above"]:
         return "-"
-    each = found["each"]
-    if found["mean"] is not None and (found["interval"] or 0) < found["mean"]:
-        return cell(found, ",.0f")
-    if found["mean"] is not None:
-        return f"{each[0]:,} to {each[-1]:,}"
-    return "never" if each[0] is None else f"{each[0]:,} at best ({reached(each)} get there)"
+    mean, each = found["mean"], found["each"]
+    if mean is None:
+        return "never" if each[0] is None else f"{each[0]:,} at best ({reached(each)} get there)"
+    wide = (found["interval"] or 0) >= mean
+    return f"{each[0]:,} to {each[-1]:,}" if wide else cell(found, ",.0f")
 
 
 def staircase(report: dict, task: str) -> str:

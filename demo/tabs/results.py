@@ -23,6 +23,7 @@ PAPER = (  # what the paper and its code do, and what is done here
 )
 
 LADDER = ("success", "", "KL, nats", "coverage", "samples to 90 %", "gradient variance", "seeds")
+FAR = 100  # nats; a mistake beyond would leave the others no room on the chart
 FIGURES = {"success": "{:.1%}", "kl": "{:.1f}", "coverage": "{:.2f}"}  # of a mistake
 
 
@@ -66,16 +67,16 @@ def build(page: Page) -> View:
 
 
 def chart(series: list[dict], says: str, y: dict) -> dict:
-    """Something against KL, for ``live_chart``."""
+    """What ``y`` says against KL, for ``live_chart``."""
     most = max((point[0] for line in series for point in line["points"]), default=1)
-    return {"series": series, "x": {"label": f"KL in nats. {says}", "max": 1.1 * most}, "y": {"max": 1, **y}}
+    return {"series": series, "x": {"label": f"KL in nats. {says}", "max": 1.1 * most}, "y": y}
 
 
 def frontier(metrics: dict, task: str, rows: list[dict]) -> dict:
     """Success against KL: where the training of each run's seed 0 went, and where best-of-N does."""
     runs = metrics.get("runs", {}).get(task, {})
-    lines = [(row["colour"], "", runs.get(row["run"], {}).get("along", [])) for row in rows]
-    lines.insert(0, (GRAY, "6 5", runs.get("best-of-N", [])))
+    lines = [(GRAY, "6 5", runs.get("best-of-N", []))]
+    lines += [(row["colour"], "", runs.get(row["run"], {}).get("along", [])) for row in rows]
     lowest = min((point["success"] for *_, line in lines for point in line), default=0)
     series = [
         {"colour": colour, "dash": dash, "points": [[point["kl"], point["success"]] for point in line]}
@@ -83,7 +84,7 @@ def frontier(metrics: dict, task: str, rows: list[dict]) -> dict:
     ]
     # Where all are high, so does the axis begin, as nothing could be told apart.
     low = next(low for low in (0.96, 0.9, 0) if lowest >= low)
-    y = {"label": "success, as seed 0 is trained", "min": low, "percent": True}
+    y = {"label": "success, as seed 0 is trained", "min": low, "max": 1, "percent": True}
     return chart(series, "Dashed: best-of-N", y)
 
 
@@ -159,12 +160,12 @@ def mistakes(measured: dict) -> list:
         lines.append((MISTAKES.get(name, (name,))[0], *pairs, "yes" if name in harmful else "none"))
         ends = [[found[run]["kl"]["mean"], found[run]["coverage"]["mean"]] for run in ("right", "mistake")]
         series.append({"colour": "#D55E00" if name in harmful else GRAY, "points": ends})
-    near = [line for line in series if line["points"][1][0] < 100]
+    near = [line for line in series if line["points"][1][0] < FAR]
     says = f"{len(harmful)} of {len(measured)} mistakes do harm here. In bold; below it, the same done right."
     heads = ("success", "KL, nats", "coverage", "harm")
     beyond = f"; beyond: {len(series) - len(near)}" if len(near) < len(series) else ""
-    y = {"label": "coverage"}
-    return [says, table(lines, heads), chart(near, f"Dots: the mistakes{beyond}", y)]
+    shown = chart(near, f"Dots: the mistakes{beyond}", {"label": "coverage", "max": 1})
+    return [says, table(lines, heads), shown]
 
 
 def with_interval(mean: float, interval: float | None, form: str) -> str:
