@@ -3,6 +3,7 @@
 import contextlib
 import html
 import json
+import logging
 import os
 import threading
 import time
@@ -222,5 +223,8 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
             while True:
                 time.sleep(1)
         engine.close()
+        # At once, not when every page that is open has gone; that they get no answer is no error then.
+        page.server.force_exit = True
+        logging.getLogger("uvicorn.error").disabled = True
         page.close()
     return page

@@ -279,8 +279,16 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
         race = client.submit(api_name="/train")
         while not any(news["points"] for news in race.outputs()):
             time.sleep(0.1)
-        app.send_signal(signal.SIGINT)  # Ctrl-C, while something trains
-        assert app.wait(20) == 0
+        # Ctrl-C, while something trains and somebody's connection hangs in the middle of a request.
+        with socket.create_connection(("127.0.0.1", port)) as hangs:
+            hangs.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+            time.sleep(0.2)
+            app.send_signal(signal.SIGINT)
+            assert app.wait(20) == 0
+    except subprocess.TimeoutExpired:
+        app.send_signal(signal.SIGABRT)  # faulthandler notes where each thread is
+        app.wait()
+        pytest.fail((tmp_path / "log").read_text())
     finally:
         app.kill()
     assert "Error" not in (tmp_path / "log").read_text()
