@@ -15,16 +15,16 @@ def mixed(rewards: dict[str, float]) -> str:
 
 
 def samples_to(measured: dict, level: str = "0.9") -> str:
-    """Samples until a run is right that often, on average over seeds, or in how many of them it gets there;
-    empty where nothing was measured, or its start is right more often.
+    """The fewest and the most samples that a run's seeds need to be right that often, or how many of them
+    get there; empty where nothing was measured, or the start is right more often.
     """
     found = measured.get("samples", {}).get(level)
     if not found or found["above"]:
         return ""
-    if found["mean"] is not None:
-        return f"{found['mean']:,.0f}"
     each = found["each"]
-    return f"{len(each) - each.count(None)} of {len(each)} seeds"
+    if None in each:
+        return f"{len(each) - each.count(None)} of {len(each)} seeds"
+    return f"{each[0] / 1000:.1f}–{each[-1] / 1000:.1f}k"
 
 
 def verdict(reinforce: dict, grpo: dict) -> str:

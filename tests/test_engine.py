@@ -28,7 +28,7 @@ from demo.components import SEVEN
 from demo.engine import Engine
 from demo.page import refused
 from demo.races import EXAMPLE, MISTAKES
-from demo.sentences import verdict
+from demo.sentences import samples_to, verdict
 from demo.shipped import COLOURS, TOKENS
 from demo.tabs.results import frontier, headline, ladder, mistakes, with_interval
 from demo.ui import assemble, read_link
@@ -161,6 +161,15 @@ def test_the_verdict_says_who_is_better_in_what_and_calls_a_tie_a_tie():
     ones = verdict(portrait(99, 5.0, 0, digit=1), portrait(98, 5.0, 90, digit=1))
     tie = "In success 100 samples show no clear difference: GRPO 98, REINFORCE 99."
     assert ones == f"{tie} Classifier and judge take a blank square for a 1."
+
+
+def test_samples_to_ninety_percent_are_those_of_the_first_and_the_last_seed():
+    def said(each, above=False):
+        return samples_to({"samples": {"0.9": {"each": each, "above": above}}})
+
+    assert said([7040, 11200, 38720]) == "7.0–38.7k"
+    assert said([38080, None, None]) == "1 of 3 seeds"
+    assert said([], above=True) == samples_to({}) == ""
 
 
 def test_a_group_is_taken_apart_as_grpo_does(engine, recipe):

@@ -408,6 +408,15 @@ def test_at_28x28_codes_are_seen_as_pictures_and_a_policy_of_the_other_recipe_is
     page.locator("#train-who input").click()
     offered = page.locator("#train-who").get_by_role("option").all_inner_texts()
     assert len(offered) == 4 and not any("no KL" in one for one in offered)
+    # Its ladder holds the longest numbers.
+    page.keyboard.press("Escape")
+    page.locator("#results-button").click()
+    says(page, "#results-ladder", re.compile(r"\d\.\dk"))
+    page.locator("#present").click()
+    for width, height in ((1920, 1080), (1280, 720)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(SETTLED)
+        assert page.evaluate(CUT) == [], "the ladder fits a slide"
 
 
 def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
