@@ -7,6 +7,7 @@ every figure, and for most words that depend on one: read them again after somet
 and review also become docs/NAME.html and docs/NAME.pdf (pandoc, typst).
 """
 
+import itertools
 import json
 import math
 import re
@@ -22,6 +23,7 @@ import tyro
 
 from core import checkpoints, load_classifier, load_judge, report
 from core.classifiers import predict
+from core.metrics import best_of_n_kl
 from core.objectives import group_advantages
 from core.recipes import RECIPES
 from docs import hub, results
@@ -200,13 +202,24 @@ def run(recipe: str, task: str, name: str):
     return RECIPES[recipe].tasks[task][name]
 
 
+def seen(recipe: str, task: str, name: str) -> int:
+    """The samples that a run learns from."""
+    config = run(recipe, task, name).config
+    return config.steps * config.group * len(config.digits)
+
+
+def best_of(kl: float) -> int:
+    """N, of best-of-N at that KL."""
+    return next(n for n in itertools.count(1) if best_of_n_kl(n) >= kl)
+
+
 def cited(number: str) -> str:
     """A number that others report, beside its reference: the only kind that is typed in."""
     return number
 
 
 GLOBALS = (metrics, has, measured, needed, variance, choose, thousands, ladder, code, quote, blank)
-GLOBALS += (loudest, benchmark, checkpoint, most_clipped, run, cited)
+GLOBALS += (loudest, benchmark, checkpoint, most_clipped, run, seen, best_of, cited)
 
 
 def resolve(name: str) -> str:

@@ -78,25 +78,33 @@ def model_card(repo: str = "OWNER/NAME", root: Path = checkpoints.ROOT) -> str:
         read = judge["test_accuracy"]
         parts += [
             f"## {recipe}",
-            f"{measured['samples']:,} samples a row; means over seeds, of which seed 0 ships. "
+            f"{measured['samples']:,} samples a row; means over seeds. "
             f"The judge reads {read:.2%} of real digits.",
         ]
         for task, runs in measured["runs"].items():
-            parts += [f"### `{recipe}/{task}`", staircase(measured, task)]
-            for run in runs:
-                if f"{task}: {run}" in rows and checkpoints.exists(root / recipe / task / run):
-                    success = round(rows[f"{task}: {run}"]["0"]["success"], 4)
-                    results.append(
-                        EvalResult(
-                            task_type="unconditional-image-generation",
-                            task_name="Handwritten digits on request",
-                            dataset_type="ylecun/mnist",
-                            dataset_name="MNIST",
-                            metric_type="success",
-                            metric_name=f"judge success of {recipe}/{task}/{run}",
-                            metric_value=success,
-                        )
-                    )
+            here = [
+                run
+                for run in runs
+                if f"{task}: {run}" in rows and checkpoints.exists(root / recipe / task / run)
+            ]
+            shipped = ", ".join(f"`{run}`" for run in here) or "none"
+            parts += [
+                f"### `{recipe}/{task}`",
+                staircase(measured, task),
+                f"Weights here, of seed 0: {shipped}.",
+            ]
+            results += [
+                EvalResult(
+                    task_type="unconditional-image-generation",
+                    task_name="Handwritten digits on request",
+                    dataset_type="ylecun/mnist",
+                    dataset_name="MNIST",
+                    metric_type="success",
+                    metric_name=f"judge success of {recipe}/{task}/{run}",
+                    metric_value=round(rows[f"{task}: {run}"]["0"]["success"], 4),
+                )
+                for run in here
+            ]
     head = ModelCardData(
         license="mit",
         library_name="grpo-pixel-by-pixel",

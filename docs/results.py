@@ -21,7 +21,10 @@ Written by `python -m docs.results` from the `metrics.json` of each recipe, whic
 writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *KL* is in nats per picture,
 from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
 coverage use the judge's features: read them beside "real against real" ("real, through the tokenizer" is
-compared with the same digits, so its coverage is 1). The variance is that of one step's gradient estimate
+compared with the same digits, so its coverage is 1). *Density* says how closely samples lie to real
+digits, *ink* which share of the pixels has a quarter of full ink or more, *pixel entropy* how much a token
+varies over the samples of a label, in nats. Of the rewards, *coherence* is the share of ink in the largest
+stroke, *realism* how likely the start finds a picture. The variance is that of one step's gradient estimate
 over the squared norm of its mean, from the same policy for all runs: the start, and GRPO's at half of its
 training; the norm is known to about a quarter. "-" stands for what was not measured (a variance of other
 rewards and of `scratch`, a KL of what has no start), where too few batches tell that mean from zero, and

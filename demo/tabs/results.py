@@ -17,7 +17,7 @@ PAPER = (  # what the paper and its code do, and what is done here
     ("tokens", "from 256 codes, of 16,384", "64 pixels of 16 grays, 49 codes of 128"),
     ("rewards", "eight, of weight 1", "confidence; others can be tried"),
     ("group", "8 samples", "32 or 64 samples"),
-    ("KL", "estimated (k3), beta 0.1", "summed, beta 0.018 to 0.07"),
+    ("KL", "estimated (k3), beta 0.1 for classes", "summed, beta 0.018 to 0.07"),
     ("advantage", "divided by the deviation", "not divided, or GRPO, scaled"),
     ("guidance", "in samples, not in scores", "in both, or in neither"),
 )
