@@ -51,7 +51,7 @@ def endpoints(engine: Engine) -> None:
                 task, runs, digits, seed=seed, recipe=recipe, rewards=rewards, picture=picture
             )
             key, seen = news["key"], 0
-            engine.trainer.own(key, visitor(request, request))
+            engine.trainer.assign(key, visitor(request, request))
         try:
             while True:
                 news = engine.trainer.follow(key, seen)

@@ -128,13 +128,13 @@ class Engine(Races):
             "nll" in nats.
         """
         recipe, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
-        return {**self.look(policy), **self.ask(recipe, "generate", *asked)}
+        return {**self.style(policy), **self.ask(recipe, "generate", *asked)}
 
     def trajectory(self, policy, digit, temperature, seed, count, index, recipe) -> dict:
         """How sample ``index`` of ``generate`` with the same arguments was drawn."""
         recipe, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
         found = self.ask(recipe, "trajectory", *asked, checks.whole("index", index, 0, asked[-1] - 1))
-        return {**self.look(policy), **found, "codes": self.ask(recipe, "codebook")}
+        return {**self.style(policy), **found, "codes": self.ask(recipe, "codebook")}
 
     def portrait(self, policy: str, task: str, digit: int, seed: int, recipe: str) -> dict:
         """A policy in Compare: 100 samples and what they say, see ``answers.portrait``. All was checked.
@@ -142,15 +142,15 @@ class Engine(Races):
         Args:
             task: of the others; it goes without saying in a title.
         """
-        found, look = self.ask(recipe, "portrait", policy, digit, seed), self.look(policy)
-        look["title"] = look["title"].removeprefix(f"{task.capitalize()}: ")
+        found, style = self.ask(recipe, "portrait", policy, digit, seed), self.style(policy)
+        style["title"] = style["title"].removeprefix(f"{task.capitalize()}: ")
         of, _, run = policy.rpartition("/")
         return {
             **found,
-            **look,
+            **style,
             "policy": policy,
             "to90": samples_to(self.measured(recipe, of, run)),
-            "trajectory": {**found["trajectory"], **look},
+            "trajectory": {**found["trajectory"], **style},
         }
 
     def compare(
@@ -302,5 +302,5 @@ class Engine(Races):
         recipe, policy, *asked = self._sampling(recipe, policy, digit, temperature, seed, count)
         rows = checks.whole("rows", rows, 0, TOKENS[recipe])
         found = self.ask(recipe, "complete", policy, *asked, checks.picture(picture), rows)
-        path = {**found["trajectory"], **self.look(policy), "codes": self.ask(recipe, "codebook")}
-        return {**self.look(policy), **found, "trajectory": path}
+        path = {**found["trajectory"], **self.style(policy), "codes": self.ask(recipe, "codebook")}
+        return {**self.style(policy), **found, "trajectory": path}

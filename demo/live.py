@@ -39,10 +39,10 @@ def follow(
     with gr.Row(elem_classes="more"):
         download = gr.DownloadButton("Download the policy", visible=False, elem_id=f"{name}-download")
     timer = gr.Timer(EVERY, active=False)
-    heard = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
-    followed = [shown, timer, *pressed, *held, download, page.own]
+    known = gr.Textbox(visible=False)  # what the page has of its race: the browser fills it in
+    followed = [shown, timer, *pressed, *held, download, page.trained]
 
-    def answer(found: dict, download=None, own=None) -> list:
+    def answer(found: dict, download=None, trained=None) -> list:
         """News, the controls as they are during a race or after it, and what came of it."""
         over, paused = found["over"], found["state"] == "paused"
         return [
@@ -53,25 +53,25 @@ def follow(
             gr.Button(interactive=not over),
             *(gr.update(interactive=over) for _ in held),
             download or gr.skip(),
-            own or gr.skip(),
+            trained or gr.skip(),
         ]
 
     def started(request: gr.Request, *values):
         found = begin(*values)
-        engine.trainer.own(found["key"], visitor(request, request))
+        engine.trainer.assign(found["key"], visitor(request, request))
         return answer(found, gr.DownloadButton(visible=False))
 
-    def news(request: gr.Request, heard, own, action=""):
-        key, _, seen = heard.partition(" ")
+    def news(request: gr.Request, known, trained, action=""):
+        key, _, seen = known.partition(" ")
         if not key or not seen.isdecimal():
             return [gr.skip() for _ in followed]
         engine.trainer.control(key, action.lower())
         found = engine.trainer.follow(key, int(seen), visitor(request, request))
         recipe, name, learned = found.get("policy") or (None, None, None)
-        if name in [None, *(one[1] for one in own)]:
+        if name in [None, *(one[1] for one in trained)]:
             return answer(found)
-        own = [*own, [recipe, name, f"Yours ({len(own) + 1}): {learned}"]]
-        return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), own)
+        trained = [*trained, [recipe, name, f"Yours ({len(trained) + 1}): {learned}"]]
+        return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), trained)
 
     page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race
     hidden = gr.Button(visible="hidden", elem_id=f"{name}-news")  # see page.js: a hidden page has no ticks
@@ -80,9 +80,9 @@ def follow(
     for event, more in [*ticks, (pause.click, [pause]), (stop.click, [stop])]:
         event(
             news,
-            [heard, page.own, *more],
+            [known, page.trained, *more],
             followed,
-            js=f"(heard, ...rest) => [grpo.heard('{name}-race'), ...rest]",
+            js=f"(known, ...rest) => [grpo.known('{name}-race'), ...rest]",
             show_progress="hidden",
             show_progress_on=page.notice,
             api_visibility="private",

@@ -51,12 +51,12 @@ class Page:
     recipe: gr.Radio
     digit: gr.Radio
     notice: gr.HTML  # one sentence about what was refused, until the next answer
-    own: gr.State  # policies that this visitor trained: (recipe, name, title) each
+    trained: gr.State  # policies that this visitor trained: (recipe, name, title) each
     tab: str = ""  # that is being built; none where all share a control
     linked: list[tuple[str, str, Component]] = field(default_factory=list)  # see ``link``
     policies: list[gr.Dropdown] = field(default_factory=list)  # dropdowns of policies
     steps: gr.Walkthrough | None = None  # of the story
-    looks: list = field(default_factory=list)  # events that show something, see ``ui.wire``
+    shows: list = field(default_factory=list)  # events that show something, see ``ui.wire``
 
     def on(
         self,
@@ -96,7 +96,7 @@ class Page:
             concurrency_limit=AT_ONCE,
         )
         if trigger_mode == "always_last":  # what happens once is not taken back: it may have begun a race
-            self.looks.append(event)
+            self.shows.append(event)
         return event
 
     def link(self, name: str, control: Component) -> None:
@@ -133,18 +133,18 @@ class Page:
         self.link("policy" if value else "other", self.policies[-1])
         return self.policies[-1]
 
-    def fit(self, recipe: str, own: list, *chosen: str) -> list[gr.Dropdown]:
+    def fit(self, recipe: str, trained: list, *chosen: str) -> list[gr.Dropdown]:
         """The dropdowns of policies for a recipe; what is chosen stays where it is in the list."""
         found = []
         for dropdown, value in zip(self.policies, chosen, strict=True):
-            here = self.choices(dropdown.value, recipe, own)
+            here = self.choices(dropdown.value, recipe, trained)
             value = value if value in [name for _, name in here] else dropdown.value
             found.append(gr.Dropdown(choices=here, value=value))
         return found
 
-    def choices(self, usual: str, recipe: str, own: list) -> list[tuple[str, str]]:
+    def choices(self, usual: str, recipe: str, trained: list) -> list[tuple[str, str]]:
         """What a dropdown of policies offers: (title, name) each; none as well, where that is usual."""
-        policies = self.engine.policies(recipe, own)
+        policies = self.engine.policies(recipe, trained)
         return policies if usual else [("none", ""), *policies]
 
     def task(self) -> gr.Dropdown:

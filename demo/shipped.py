@@ -1,4 +1,4 @@
-"""What ships with the project: policies and their looks, and what was measured and recorded of them.
+"""What ships with the project: policies, their titles and colours, what was measured and recorded of them.
 
 Files are read, and nothing of core is imported, because that imports torch: the page is up before it.
 """
@@ -89,13 +89,13 @@ class Shipped:
         found = [name for name in COLOURS if name in names] + sorted(names - set(COLOURS))
         return [name for name in found if self._is_here(recipe, f"{task}/{name}")]
 
-    def policies(self, recipe: str, own: list | tuple = ()) -> list[tuple[str, str]]:
+    def policies(self, recipe: str, trained: list | tuple = ()) -> list[tuple[str, str]]:
         """(title, name) of a recipe's policies, a visitor's own among them: (recipe, name, title) each."""
         names = [*STARTING, *(f"{task}/{run}" for task in STARTS for run in self.runs(recipe, task))]
-        mine = [(title, name) for of, name, title in own if of == recipe]
-        return [(self.look(name)["title"], name) for name in names] + mine
+        mine = [(title, name) for of, name, title in trained if of == recipe]
+        return [(self.style(name)["title"], name) for name in names] + mine
 
-    def look(self, policy: str) -> dict[str, str]:
+    def style(self, policy: str) -> dict[str, str]:
         """The title and the colour of a policy."""
         if policy.startswith("mine:"):
             return {"title": "Yours, trained here", "colour": "#B07AA1"}

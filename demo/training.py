@@ -61,8 +61,8 @@ class Race(threading.Thread):
         self.seed, self.drawing, self.key = seed, drawing, secrets.token_hex(8)
         self.paused, self.ended, self.why = False, "", ""  # how it ended, one of ENDED, and the reason
         self.points: list[dict] = []  # of each step: what the page shows of each run
-        self.heard = self.ticked = time.monotonic()  # of the last question, and the last ``tick``
-        self.left: float | None = None  # when its page went: it waits until that asks again
+        self.last_asked = self.ticked = time.monotonic()  # of the last question, and the last ``tick``
+        self.gone_since: float | None = None  # when its page went: it waits until that asks again
         self.spent = 0.0  # seconds, of LONGEST
         self.visitor = ("", "")  # who started it: an address, and the page there
         self.policies = [copy.deepcopy(models.policy(start_of(run, task))) for run in runs]
@@ -76,7 +76,7 @@ class Race(threading.Thread):
     def state(self) -> str:
         """waiting, paused, running, or how it ended."""
         going = "paused" if self.paused else "running"
-        return self.ended or (going if self.trainer.turn() is self else "waiting")
+        return self.ended or (going if self.trainer.whose_turn() is self else "waiting")
 
     def end(self, state: str, why: str) -> None:
         """End it, unless it has ended: the first reason counts."""
@@ -96,7 +96,7 @@ class Race(threading.Thread):
         if state == "running" or (state == "paused" and len(self.trainer.line) > 1):
             self.spent += now - self.ticked
         self.ticked = now
-        if now - self.heard > SILENCE:
+        if now - self.last_asked > SILENCE:
             self.end("stopped", f"Stopped: its page has not been heard of for {SILENCE:.0f} seconds.")
         elif self.spent > LONGEST:
             self.end("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
@@ -180,7 +180,7 @@ class Trainer:
             race.start()
         return self.follow(race.key, 0)
 
-    def own(self, key: str, visitor: tuple[str, str]) -> None:
+    def assign(self, key: str, visitor: tuple[str, str]) -> None:
         """Say whose race it is. A visitor has one at a time, the newest, and an address half of the line."""
         with self.lock:
             race = self.races[key]
@@ -192,10 +192,10 @@ class Trainer:
             if sum(other.visitor[0] == visitor[0] and not other.ended for other in others) >= QUEUE // 2:
                 race.end("stopped", "Stopped: too many trainings were begun from your address.")
 
-    def turn(self) -> Race | None:
+    def whose_turn(self) -> Race | None:
         """Whose turn it is: until it ends or its page goes, then that of the next whose page is there."""
         with self.lock:
-            here = [race for race in self.line if race.left is None and not race.ended]
+            here = [race for race in self.line if race.gone_since is None and not race.ended]
             if self.first not in here:
                 self.first = next(iter(here), None)
             return self.first
@@ -228,7 +228,7 @@ class Trainer:
         """A page was closed, loaded anew or lost its connection: its race waits until it asks again."""
         for race in self.line:
             if race.visitor[1] == session:
-                race.left = time.monotonic()
+                race.gone_since = time.monotonic()
 
     def close(self) -> None:
         """End all races, and wait until they have: the server stops."""
@@ -247,8 +247,8 @@ class Trainer:
             says = f"This training is gone: {why}. Train starts a new one."
             return {"key": key, "state": "lost", "over": True, "says": says, "from": 0, "points": []}
         now = time.monotonic()
-        if race.left is None or now - race.left > ON_THE_WAY:
-            race.heard, race.left, race.visitor = now, None, visitor or race.visitor
+        if race.gone_since is None or now - race.gone_since > ON_THE_WAY:
+            race.last_asked, race.gone_since, race.visitor = now, None, visitor or race.visitor
         line = self.line  # it is never changed, but replaced
         ended, steps = race not in line, f"{len(race.points)} of {race.runs[0].config.steps}"
         points = race.points[seen : seen + NEWS]

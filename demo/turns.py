@@ -36,7 +36,7 @@ class FairQueue(Queue):
             return False, "Too much of yours is waiting already; please try again in a moment.", "queue_full"
         found = await super().push(body, request, username)
         for line in lines:
-            line.queue.sort(key=turns(line.queue).get)
+            line.queue.sort(key=order(line.queue).get)
         return found
 
     def get_events(self):
@@ -70,7 +70,7 @@ class FairQueue(Queue):
         super().send_message(event, event_message)
 
 
-def turns(events: list[Event]) -> dict[Event, tuple[int, int]]:
+def order(events: list[Event]) -> dict[Event, tuple[int, int]]:
     """The order in which events are served: a visitor's second one waits for everybody's first."""
     seen, found = Counter(), {}
     for event in events:

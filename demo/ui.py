@@ -103,10 +103,10 @@ def assemble(engine: Engine) -> Page:
         gr.on(moved, None, controls, None, js=f"(...values) => grpo.link({usual}, values)")
         endpoints(engine)
 
-        def left(request: gr.Request):
+        def closed(request: gr.Request):
             engine.leave(request.session_hash)
 
-        blocks.unload(left)
+        blocks.unload(closed)
     return page
 
 
@@ -133,13 +133,13 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
     # tabs' own events, too: else a late answer could replace a newer one.
     again = gr.Button(visible="hidden", elem_id="again")
     asked = [again.click, page.digit.input, *(event for view in views.values() for event in view.again)]
-    gr.on(asked, None, cancels=page.looks, api_visibility="private")
+    gr.on(asked, None, cancels=page.shows, api_visibility="private")
     shown = page.on(asked, refresh, [opened, *inputs], outputs, js=here)
     shown.then(None, None, None, js="() => grpo.begin()")
     fitted = gr.on(
-        [page.recipe.input, page.own.change],
+        [page.recipe.input, page.trained.change],
         page.fit,
-        [page.recipe, page.own, *page.policies],
+        [page.recipe, page.trained, *page.policies],
         page.policies,
         api_visibility="private",
         show_progress="hidden",

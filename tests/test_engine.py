@@ -661,7 +661,7 @@ def test_a_race_that_is_stopped_inside_a_step_keeps_nothing_of_it(engine, monkey
 def test_a_closed_page_frees_the_processor_until_it_is_loaded_anew(engine, monkeypatch):
     monkeypatch.setattr(training, "ON_THE_WAY", 0.3)
     key = race(engine, steps=300)
-    engine.trainer.own(key, ("127.0.0.1", "a page"))
+    engine.trainer.assign(key, ("127.0.0.1", "a page"))
     follow(engine, key, lambda news: news["state"] == "running")
     engine.leave("another page")
     known = len(engine.trainer.races[key].points)

@@ -243,7 +243,7 @@ def test_visitors_take_turns_and_so_do_addresses():
 
     asked = [("a", "1"), ("a", "1"), ("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")]
     line = [Hashable(**vars(event(*one)), asked=one) for one in asked]
-    line.sort(key=turns.turns(line).get)
+    line.sort(key=turns.order(line).get)
     assert [one.asked for one in line] == [
         ("a", "1"),
         ("b", "1"),
@@ -252,7 +252,7 @@ def test_visitors_take_turns_and_so_do_addresses():
         ("a", "1"),
         ("a", "1"),
     ]
-    assert line == sorted(line, key=turns.turns(line).get)  # asking again changes nothing
+    assert line == sorted(line, key=turns.order(line).get)  # asking again changes nothing
 
 
 CLOSED = [
@@ -353,15 +353,15 @@ def test_a_visitor_has_one_race_and_an_address_half_of_the_line():
     for key, visitor in {"a": ("x", "1"), "b": ("x", "2"), "c": ("x", "1")}.items():
         trainer.races[key] = race()
         trainer.line.append(trainer.races[key])
-        trainer.own(key, visitor)
+        trainer.assign(key, visitor)
     assert [trainer.races[key].state for key in "abc"] == ["stopped", "running", "running"]
     for i in range(QUEUE):
         trainer.races[str(i)] = race()
         trainer.line.append(trainer.races[str(i)])
-        trainer.own(str(i), ("y", str(i)))
+        trainer.assign(str(i), ("y", str(i)))
     alive = [one for one in trainer.line if one.visitor[0] == "y" and one.state == "running"]
     assert len(alive) == QUEUE // 2
     trainer.races["again"] = race()
     trainer.line.append(trainer.races["again"])
-    trainer.own("again", ("y", "0"))  # takes the place of its page's race, which it ends
+    trainer.assign("again", ("y", "0"))  # takes the place of its page's race, which it ends
     assert trainer.races["0"].state == "stopped" and trainer.races["again"].state == "running"

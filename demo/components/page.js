@@ -163,7 +163,7 @@ window.grpo = (() => {
     document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
   // What the page has heard of a run, for its next question.
-  const heard = (name) => (run(name).asked = true) && `${run(name).key} ${run(name).seen}`;
+  const known = (name) => (run(name).asked = true) && `${run(name).key} ${run(name).seen}`;
   // Gradio's timer rests while the page is hidden, and a run of which nothing is asked ends. Where it rests
   // in sight, it waits for an answer that was lost on its way. A worker's timer is never slowed down.
   const clock = new Blob(["setInterval(() => postMessage(0), 10000)"]);
@@ -176,5 +176,5 @@ window.grpo = (() => {
   };
 
   return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, counted, present,
-    run, news, heard };
+    run, news, known };
 })();

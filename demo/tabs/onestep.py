@@ -47,7 +47,7 @@ def build(page: Page) -> View:
     fresh = gr.Checkbox(True, visible=False)
     chosen = gr.State({})  # the group that is shown, and of it the sample and the token to look at
 
-    def look(recipe, digit, group, updates, fresh, chosen):
+    def current(recipe, digit, group, updates, fresh, chosen):
         """The group asked for, and what is chosen in it. In another group than before, the server chooses."""
         asked = [recipe, digit, group]
         if chosen.get("group", asked)[:3] != asked:
@@ -70,7 +70,7 @@ def build(page: Page) -> View:
         return [_tokens(found, side, token), _numbers(found, token, lines), _formula(found, token), chosen]
 
     def show(recipe, digit, group, updates, fresh, chosen, guessed):
-        found, now = look(recipe, digit, group, updates, fresh, chosen)
+        found, now = current(recipe, digit, group, updates, fresh, chosen)
         guessed = guessed if chosen.get("group") == now["group"] else None
         letters = lettered(found["weights"]["grpo"])
         anew = found["updates"] != updates or found["fresh"] != fresh
@@ -86,14 +86,14 @@ def build(page: Page) -> View:
 
     def choose(event: gr.EventData, *values):
         *where, chosen = values
-        return details(*look(*where, {**chosen, "sample": event.index, "token": None}))
+        return details(*current(*where, {**chosen, "sample": event.index, "token": None}))
 
     def point(event: gr.EventData, *values):
         *where, chosen = values
-        return details(*look(*where, {**chosen, "token": event.index}))
+        return details(*current(*where, {**chosen, "token": event.index}))
 
     def answered(recipe, digit, group, updates, fresh, chosen, guessed):
-        found, _ = look(recipe, digit, group, updates, fresh, chosen)
+        found, _ = current(recipe, digit, group, updates, fresh, chosen)
         spread = engine.spread(digit, recipe)
         return _question(found, lettered(found["weights"]["grpo"]), guessed, spread)[2:]
 

@@ -14,7 +14,7 @@ def build(page: Page) -> View:
     engine = page.engine
 
     def choices(recipe, task):
-        return [(engine.look(name)["title"], name) for name in engine.runs(recipe, task)]
+        return [(engine.style(name)["title"], name) for name in engine.runs(recipe, task)]
 
     with gr.Row(elem_classes="slide whole"):
         shown = race("train-race")
