@@ -204,4 +204,6 @@ def load_judge(recipe: str | Path, root: Path = ROOT) -> Classifier:
 
 
 def _part(recipe: str | Path, part: str, root: Path) -> Path:
+    if isinstance(recipe, str) and recipe in RECIPES:
+        recipe = RECIPES[recipe].borrows or recipe
     return locate(recipe / part if isinstance(recipe, Path) else f"{recipe}/{part}", root)

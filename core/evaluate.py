@@ -70,11 +70,12 @@ class Evaluation:
         report.measure("random pixels", "", lambda: yardstick.noise(self.samples))
         guide = place.root / "guide-8x8" / "scratch" / "reinforce"
         if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-            sevens, policy = torch.full((self.samples,), 7), place.policy(guide)
+            sevens, of_sevens = torch.full((self.samples,), 7), Yardstick(place, (7,))
+            report.measure("random pixels, asked for a 7", "", lambda: of_sevens.noise(self.samples))
             report.measure(
                 row="guide's recipe",
                 weights=fingerprint(guide),
-                values=lambda: Yardstick(place, (7,)).pictures(draw(policy, None, sevens)[0], sevens),
+                values=lambda: of_sevens.pictures(draw(place.policy(guide), None, sevens)[0], sevens),
             )
         for task, runs in place.recipe.tasks.items():
             named = (STARTS[task], *(f"{task}/{name}" for name in runs))
@@ -86,8 +87,9 @@ class Evaluation:
 
     def task(self, task: str) -> None:
         """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
-        place, yardstick, report, labels = self.place, self.yardstick, self.report, self.labels
-        runs, start = place.recipe.tasks[task], place.start(task)
+        place, report, runs = self.place, self.report, self.place.recipe.tasks[task]
+        start, digits = place.start(task), {digit for run in runs.values() for digit in run.config.digits}
+        yardstick, labels = self.asked_for(sorted(digits))
         weights = fingerprint(place.folder(STARTS[task]))
         images, _ = draw(start, None, labels)  # for its row and for best-of-N
 
@@ -114,17 +116,21 @@ class Evaluation:
         known = report.known(grpo, fingerprint(place.folder(f"{task}/grpo")))
         variance = report.runs_before.get(task, {}).get("variance", {}) if known else {}
         whole = "halfway" in variance and variance["start"].keys() >= confident(runs).keys()
-        if not (self.resume and whole):
+        if not (self.resume and whole and all(report.unchanged(f"{task}: {name}") for name in runs)):
             variance = {**variance, **gradient_variance(place, task)}
         report.runs[task] |= {"best-of-N": line, "variance": variance}
+
+    def asked_for(self, digits: list[int]) -> tuple[Yardstick, torch.Tensor]:
+        """What measures samples of these digits, and the labels to draw."""
+        labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
+        return self.yardstick if len(digits) == 10 else Yardstick(self.place, digits), labels
 
     def run(self, task: str, name: str, start: Policy) -> None:
         """The row of a run, over its seeds, and what its training looked like."""
         place, report = self.place, self.report
         folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
         weights, digits = fingerprint(folder), checkpoints.read_config(folder)["config"]["digits"]
-        labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
-        yardstick = self.yardstick if len(digits) == 10 else Yardstick(place, digits)
+        yardstick, labels = self.asked_for(digits)
         seeds = dict(report.known(row, weights))
         before = report.runs_before.get(task, {}).get(name, {}) if seeds else {}
         curves = dict(before.get("curves", {}))
@@ -164,10 +170,10 @@ def best_of_n_row(
         mixed: a label picks from all samples, because the policy ignores labels; else from its own.
     """
     successes = []
-    for label in range(10):
+    for label in labels.unique():
         pool = (labels == label) | mixed
         successes.append(best_of_n_success(beliefs[pool, label], reads[pool] == label, kl))
-    return {"success": sum(successes) / 10, "kl": kl}
+    return {"success": sum(successes) / len(successes), "kl": kl}
 
 
 def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, samples: int = 1000) -> dict:

@@ -26,7 +26,7 @@ from core.policies import Policy
 from core.recipes import STARTS
 from core.report import reached, read_metrics
 from core.rewards import TERMS, Rewards
-from core.yardstick import ALONG, draw
+from core.yardstick import ALONG, confident, draw
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -77,10 +77,9 @@ def columns(points: list[dict], names: Iterable[str]) -> dict[str, list]:
     return {name: [point[name] for point in points] for name in ("samples", *names)}
 
 
-def draw_staircase(report: dict, task: str, path: Path) -> None:
+def draw_staircase(report: dict, task: str, names: list[str], path: Path) -> None:
     """What each ingredient is worth, a line a run. The variance is that of one step's gradient, relative."""
     runs, rows = report["runs"][task], {row["name"]: row["values"] for row in report["rows"]}
-    names = [name for name in COLOURS if f"{task}: {name}" in rows]
     headings = {"success": "judge success", "kl": "KL spent, nats", "coverage": "coverage of real digits"}
     panels = {title: [rows[f"{task}: {name}"][key] for name in names] for key, title in headings.items()}
     needed = [runs[name]["samples"]["0.9"] for name in names]
@@ -94,10 +93,10 @@ def draw_staircase(report: dict, task: str, path: Path) -> None:
         means, spread = ([entry[key] or 0 for entry in found] for key in ("mean", "interval"))
         if title == "judge success":  # dots, because the axis does not begin at 0
             for name, mean, wide in zip(names, means, spread, strict=True):
-                axis.errorbar(mean, name, xerr=wide, fmt="o", ms=12, color=COLOURS[name])
+                axis.errorbar(mean, name, xerr=wide, fmt="o", ms=12, color=COLOURS.get(name, GRAY))
             axis.set(title=title, xlim=(max(0.0, min(means) - 0.1), 1.01))
         else:
-            axis.barh(names, means, xerr=spread, color=[COLOURS[name] for name in names])
+            axis.barh(names, means, xerr=spread, color=[COLOURS.get(name, GRAY) for name in names])
             axis.set(title=title, xlim=(0, 1.15 * max(means) or 1))  # an interval may reach further
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
@@ -205,7 +204,7 @@ def draw_all(place: Place, out: Path) -> None:
     """Every figure of a recipe, from its metrics.json and its checkpoints."""
     report, judge = read_metrics(place), place.judge().cpu()  # pictures are judged there
     for task, runs in report["runs"].items():
-        steps = [name for name in COLOURS if name in runs]
+        steps = [name for name in confident(place.recipe.tasks[task]) if name in runs]  # of the staircase
         curves = {name: list(runs[name]["curves"].values()) for name in steps}
         draw_lines(curves, TRAINING, out / f"{task}-curves.png")
         along = {name: [columns(runs[name]["along"], DIVERSITY)] for name in steps if runs[name]["along"]}
@@ -214,7 +213,7 @@ def draw_all(place: Place, out: Path) -> None:
             policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
             draw_sheet(policy, judge, f"{task}/{name}", out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
-            draw_staircase(report, task, out / f"{task}-staircase.png")
+            draw_staircase(report, task, steps, out / f"{task}-staircase.png")
             draw_frontier(report, task, out / f"{task}-frontier.png")
             draw_rewards(place, task, out / f"{task}-rewards.png")
             for name in ("reinforce", "grpo"):

@@ -52,6 +52,12 @@ def check_labels(labels: torch.Tensor, largest: int = LABELS - 1) -> None:
         raise ValueError(f"labels range from {low} to {high}; allowed: 0 to {largest}.")
 
 
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless it is a number that logits can be divided by."""
+    if not (isinstance(temperature, (int, float)) and 1e-6 <= temperature <= 10):  # False for NaN too
+        raise ValueError(f"temperature is {temperature!r}; allowed: from 1e-6 to 10.")
+
+
 class Policy(nn.Module):
     """What the two policies share: checks, the sampling contract, and the scoring pass."""
 
@@ -80,10 +86,13 @@ class Policy(nn.Module):
         """
         check_labels(labels, self.largest_label)
         check_tokens(tokens, self.tokenizer.length, self.tokenizer.vocabulary)
+        if len(tokens) != len(labels):
+            raise ValueError(f"tokens hold {len(tokens)} rows for {len(labels)} labels; expected one each.")
         return self._logits(labels, tokens)
 
     def log_probs(self, labels: torch.Tensor, tokens: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """(B, T, V) log-probabilities of every value at every position, of what ``sample`` draws from."""
+        check_temperature(temperature)
         return distribution(self.logits(labels, tokens), temperature)
 
     def sample(
@@ -97,7 +106,7 @@ class Policy(nn.Module):
 
         Args:
             labels: (B,) int64 in [0, 10), for a transformer also 10: none.
-            temperature: above 0 and at most 10; 1 is the policy itself.
+            temperature: from 1e-6 to 10; 1 is the policy itself.
             generator: where the randomness comes from, on the labels' device; None is PyTorch's global one.
             prefix: (B, P) int64, P <= T: tokens that are given and not drawn; the policy completes them.
 
@@ -105,8 +114,7 @@ class Policy(nn.Module):
             Rollout; over the prefix, ``log_probs`` holds the log-probabilities of the given tokens.
         """
         check_labels(labels, self.largest_label)
-        if not (isinstance(temperature, (int, float)) and 0 < temperature <= 10):  # False for NaN too
-            raise ValueError(f"temperature is {temperature!r}; allowed: above 0 and at most 10.")
+        check_temperature(temperature)
         length, vocabulary = self.tokenizer.length, self.tokenizer.vocabulary
         if prefix is None:
             prefix = labels.new_empty(len(labels), 0)

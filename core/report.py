@@ -52,6 +52,10 @@ class Report:
         found = self.rows_before.get(row, {})
         return found["seeds"] if found.get("weights") == weights else {}
 
+    def unchanged(self, row: str) -> bool:
+        """Whether a row is of the weights that it was of before, if it is there at all."""
+        return self.rows.get(row, {}).get("weights") == self.rows_before.get(row, {}).get("weights")
+
     def measure(self, row: str, weights: str, values: Callable[[], dict[str, float]]) -> None:
         """A row without seeds; ``values`` is called only if they are not known."""
         seeds = self.known(row, weights) if self.resume else {}

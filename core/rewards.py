@@ -4,7 +4,6 @@ A new term is a function of ``Pictures`` under ``@term``, and the first line of 
 paid for. Then ``core.train`` has a flag for it, the page a slider, and a run in core.recipes can pay it.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -106,8 +105,8 @@ class Rewards:
         for name, weight in weights.items():
             if name not in self.functions:
                 raise ValueError(f"unknown reward {name!r}; allowed: {allowed}.")
-            if not math.isfinite(weight):
-                raise ValueError(f"the weight of {name} is {weight}; allowed: a number.")
+            if not abs(weight) <= 1000:  # False for NaN too
+                raise ValueError(f"the weight of {name} is {weight}; allowed: a number from -1000 to 1000.")
         self.weights = {name: weight for name, weight in weights.items() if weight}
         if not self.weights:
             raise ValueError(f"no reward is paid; give one of {allowed} a weight.")
@@ -120,9 +119,17 @@ class Rewards:
 
         Args:
             images: (B, 1, H, W) in [0, 1]. labels: (B,) int64. tokens: (B, T) int64, the same pictures.
+
+        Raises:
+            ValueError: a term gives something else than a finite number for each picture.
         """
         pictures = Pictures(images, labels, tokens, self.classifier, self.reference, self.typical)
-        return {name: self.functions[name](pictures) for name in (tuple(names) or self.weights)}
+        found = {name: self.functions[name](pictures) for name in (tuple(names) or self.weights)}
+        for name, values in found.items():
+            if values.shape != labels.shape or not values.isfinite().all():
+                what = f"{tuple(values.shape)}, from {values.min():.3g} to {values.max():.3g}"
+                raise ValueError(f"the reward {name} is {what}; expected a finite number for each picture.")
+        return found
 
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(B,) the weighted sum: the reward that is optimised."""

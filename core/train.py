@@ -8,12 +8,13 @@ lists them with their defaults. What is trained goes to runs/, or to --out; with
 checkpoints/, like seed 0 of everything that ``all`` trains.
 """
 
+import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -64,12 +65,17 @@ class PretrainOptions(One):
     config: PretrainConfig
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What each reward term weighs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(One):
     task: str  # where RL starts: steer (unlabelled), refine (labelled) or scratch (random)
     config: RLConfig
     algorithm: Algorithm
-    rewards: dict[str, float]
+    rewards: Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,18 +134,41 @@ def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
                 task=task,
                 config=run.config,
                 algorithm=run.algorithm,
-                rewards={term: run.rewards.get(term, 0.0) for term in TERMS},
+                rewards=weights(run),
             )
+            check_names(options)
             found.setdefault(name, (f"{task}: {run.says}.", options))
     return found
+
+
+def check_names(options: RunOptions) -> None:
+    """Raise ValueError where two flags of a run would have the same name."""
+    parts = (options, options.config, options.algorithm, options.rewards)
+    names = [one.name for part in parts for one in fields(part)]
+    for name in names:
+        if names.count(name) > 1:
+            where = "an algorithm's field or a reward term needs another name"
+            raise ValueError(f"{options.what} has two flags --{name}; {where}.")
+
+
+def weights(run: Run) -> Weights:
+    """The reward terms as flags, each with what its function says of it, as a run pays them."""
+    found = []
+    for name, function in TERMS.items():
+        says = tyro.conf.arg(help=(function.__doc__ or "").partition("\n")[0])
+        found.append((name, Annotated[float, says], field(default=run.rewards.get(name, 0.0))))
+    about = {"__doc__": Weights.__doc__}
+    return make_dataclass("Weights", found, bases=(Weights,), namespace=about, frozen=True)()
 
 
 def check_replaceable(folder: Path) -> None:
     """Raise ValueError where something else than a checkpoint would be replaced."""
     known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png"}
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if not there <= known or folder.is_file():
-        strange = next(iter(sorted(there - known)), "a file")
+    whole = folder.is_dir() and not folder.is_symlink()
+    other = "a link" if folder.is_symlink() else "a file"
+    there = {path.name for path in folder.iterdir()} if whole else {other}
+    if os.path.lexists(folder) and not there <= known:
+        strange = min(there - known)
         raise ValueError(f"cannot write to {folder}: {strange} is there, which is no part of a checkpoint.")
 
 
@@ -152,11 +181,13 @@ def plan(place: Place, options: Any) -> list[stages.Stage]:
         name, needs = options.start, ["random"]
     elif isinstance(options, RunOptions):
         name = f"{options.task}/{options.what}"
-        config = Run(options.algorithm, options.config, "", options.rewards)
+        config = Run(options.algorithm, options.config, "", asdict(options.rewards))
         needs = ["classifier", "judge", STARTS[options.task]]
     if parallel.rank() == 0:  # it makes the untrained policy, if that is what is missing
         place.require(*needs)
     parallel.wait()
+    if options.out and options.out.resolve().is_relative_to(place.root.resolve()):
+        raise ValueError("--out is among the checkpoints: --ship writes there, each under its own name.")
     usual = place.folder(name) if options.ship else place.run_folder(name, options.seed)
     return [stages.stage_of(place, name, config, options.seed, options.out or usual, options.ship)]
 

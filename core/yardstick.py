@@ -101,7 +101,7 @@ class Yardstick:
         """Figures of pictures whose pixels are random."""
         size, generator = self.place.recipe.size, torch.Generator().manual_seed(SEED)
         images = torch.randint(GRAYS, (count, 1, size, size), generator=generator) / (GRAYS - 1)
-        return self.pictures(images, torch.arange(count) % 10)
+        return self.pictures(images, self.digits[torch.arange(count) % len(self.digits)])
 
     def real_digits(self, count: int) -> dict[str, float]:
         """Figures of real digits: of training digits the floor of all distances to the test digits; reward
@@ -167,7 +167,9 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     over steps.
     """
     runs = confident(place.recipe.tasks[task])
-    config, reference = runs["grpo"].config, place.start(task)
+    config, reference = place.recipe.tasks[task]["grpo"].config, place.start(task)
+    if not runs:
+        return {}
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
     halfway = place.snapshots(task, "grpo").get(config.steps // 2)
     if halfway is not None:

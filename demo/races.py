@@ -126,7 +126,9 @@ class Races(Shipped):
         config = settings(recipe, task, digits, steps, group, beta, lr)
         about, runs = {"racers": self._racers(recipe, task, names), **layout(recipe, config)}, []
         for name in names:
-            run = find_recipe(recipe).tasks[task][name]
+            run = find_recipe(recipe).tasks[task].get(name)
+            if run is None:
+                raise RequestError(f"run is {name}, which ships, but core/recipes.py has no such run.")
             beta = config.beta if run.config.beta else 0.0  # a run without a KL stays without
             fitted = dataclasses.replace(config, beta=beta)
             runs.append(dataclasses.replace(run, config=fitted, rewards=rewards or run.rewards))

@@ -19,7 +19,7 @@ RECIPES = {"pixels-8x8": "8×8 pixels", "patches-28x28": "28×28 patches"}
 PIXELS, TOKENS = {"pixels-8x8": 8, "patches-28x28": 28}, {"pixels-8x8": 8, "patches-28x28": 7}  # a side
 STARTS = {"steer": "unlabelled", "refine": "labelled"}
 STARTING = ("random", *STARTS.values())
-TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its own name
+TITLES = {  # of runs, and of rows of metrics.json; what is not here shows its own name
     "random": "Random: untrained",
     "unlabelled": "Start: knows no labels",
     "labelled": "Start: knows its labels",
@@ -32,7 +32,8 @@ TITLES = {  # of runs, and of a row of metrics.json; what is not here shows its 
     "coherence": "GRPO, paid for coherence",
     "realism": "GRPO, paid for realism",
     "all-rewards": "GRPO, paid for all three",
-    "guide's recipe": "course guide's recipe",
+    "random pixels, asked for a 7": "random pixels, for a 7",
+    "guide's recipe": "guide's recipe, for a 7",
 }
 COLOURS = {  # of runs, as in core.figures (Okabe and Ito); starts are slate, everything else is gray
     "reinforce": "#E69F00",

@@ -209,6 +209,12 @@ def test_what_is_found_under_a_recipes_name_is_of_that_recipe(tmp_path):
             use(name, tmp_path)
 
 
+def test_a_recipe_that_borrows_its_networks_has_them_by_its_own_name():
+    for use in (load_classifier, load_judge):
+        mine, lent = use("guide-8x8").state_dict(), use("pixels-8x8").state_dict()
+        assert all(torch.equal(mine[name], lent[name]) for name in lent)
+
+
 def test_absurd_sizes_cost_no_memory(tmp_path):
     save(tmp_path / "policy", make_policy("lstm"), "lstm", SHAPE, {})
     with (tmp_path / "policy" / "weights.safetensors").open("r+b") as file:

@@ -496,6 +496,12 @@ def follow(engine, key, until=lambda news: False, patience=120.0):
     raise AssertionError("the race did not end")
 
 
+def test_a_run_that_ships_and_is_no_run_of_the_recipe_any_more_is_named(engine, monkeypatch):
+    monkeypatch.delitem(RECIPES["pixels-8x8"].tasks["steer"], "grpo-kl")
+    with pytest.raises(RequestError, match=r"run is grpo-kl, which ships, but core/recipes.py has no such"):
+        engine.train("steer", ["grpo-kl"], [3])
+
+
 def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     key = race(engine)
     news, points = follow(engine, key)

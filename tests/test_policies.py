@@ -124,3 +124,13 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generator_alone
 def test_bad_requests_are_refused_in_words(kind, arguments, words):
     with pytest.raises(ValueError, match=words):
         make_policy(kind).sample(**arguments)
+
+
+def test_what_cannot_be_sampled_cannot_be_scored(kind):
+    policy = make_policy(kind)
+    tokens = policy.sample(torch.arange(3)).tokens
+    for temperature in (0.0, -1.0, 1e-300, 11, float("nan")):
+        with pytest.raises(ValueError, match=r"temperature is .*; allowed: from 1e-6 to 10"):
+            policy.log_probs(torch.arange(3), tokens, temperature)
+    with pytest.raises(ValueError, match="1 rows for 3 labels"):  # one would do for all, silently
+        policy.log_probs(torch.arange(3), tokens[:1])

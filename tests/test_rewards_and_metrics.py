@@ -128,11 +128,27 @@ def test_every_term_is_a_number_from_0_to_1_of_blank_full_and_random_pictures():
     assert paid("symmetry", images)[0] == paid("likeness", images, images[:1])[0] == 0  # no ink is no merit
 
 
+@pytest.mark.parametrize(
+    ("give", "words"),
+    [
+        (lambda pictures: pictures.images.flatten(1).mean(1, keepdim=True), r"the reward mine is \(20, 1\)"),
+        (lambda pictures: pictures.labels / 0, r"the reward mine is \(20,\), from inf to inf"),
+    ],
+)
+def test_a_term_that_gives_no_number_a_picture_is_named(give, words, monkeypatch):
+    policy, labels = make_policy("lstm", size=3, levels=3), torch.ones(20, dtype=torch.int64)
+    monkeypatch.setitem(TERMS, "mine", give)
+    rewards = Rewards(Brightness(), policy, {"confidence": 1.0, "mine": 1.0})
+    tokens = policy.sample(labels).tokens
+    with pytest.raises(ValueError, match=words):
+        rewards.terms(policy.tokenizer.decode(tokens), labels, tokens)
+
+
 def test_likeness_needs_a_drawing_and_a_weight_is_a_number():
     rewards = Rewards(Brightness(), make_policy("lstm"), {"confidence": 1.0})
     with pytest.raises(ValueError, match="unknown reward 'likeness'; allowed: confidence, "):
         rewards.pay({"likeness": 1.0})
-    for weight in (math.nan, math.inf):
+    for weight in (math.nan, math.inf, -1e4):
         with pytest.raises(ValueError, match=f"the weight of symmetry is {weight}; allowed: a number"):
             rewards.pay({"symmetry": weight})
     assert rewards.weights == {"confidence": 1.0}

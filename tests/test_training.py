@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,6 +63,13 @@ def shorten(monkeypatch, steps: int, pretraining: int) -> None:
         monkeypatch.setitem(RECIPES, recipe.name, recipe)
 
 
+@dataclasses.dataclass(frozen=True)
+class Clipping(GRPO):
+    """An algorithm with a field that all have."""
+
+    clip: float = 0.2
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
     """Pictures that stand in for MNIST, recipes whose runs are short, and small figures."""
@@ -113,7 +122,7 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
     assert [found["above"] for found in counted.values()] == [
         guided_start["success"]["mean"] >= float(level) for level in counted
     ]
-    monkeypatch.setattr(figures, "COLOURS", {"reinforce": "#E69F00", "grpo": "#009E73"})
+    monkeypatch.setattr(figures, "COLOURS", {"grpo": "#009E73"})  # a run of one's own has none
     folders = f"--checkpoints {tmp_path / 'ship'} --runs {tmp_path / 'runs'} --out {tmp_path / 'figures'}"
     assert figures.main(["--recipe", "tiny-patches", *folders.split()]) == 0
     drawn = {path.name for path in (tmp_path / "figures" / "tiny-patches").iterdir()}
@@ -147,6 +156,17 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     more = evaluate.evaluate(place, samples=300, resume=True)["runs"]["steer"].pop("variance")
     assert all(more[key]["one-update"] == more[key]["grpo"] for key in ("start", "halfway"))
     monkeypatch.delitem(runs, "one-update")
+    # That GRPO is paid something else takes its figure away, and no other run's.
+    with monkeypatch.context() as otherwise:
+        otherwise.setitem(runs, "grpo", dataclasses.replace(runs["grpo"], rewards={"symmetry": 1.0}))
+        assert evaluate.gradient_variance(place, "steer")["start"].keys() == {"reinforce"}
+    # Random pixels are told from those digits that are asked for.
+    sevens = core.yardstick.Yardstick(place, (7,))
+    noise = (
+        torch.randint(16, (200, 1, 4, 4), generator=torch.Generator().manual_seed(core.yardstick.SEED)) / 15
+    )
+    read = load_judge("tiny-4x4", tmp_path / "ship")(noise).argmax(1) == 7
+    assert sevens.noise(200)["success"] == pytest.approx(read.float().mean().item())
     again = evaluate.evaluate(place, samples=300, resume=True)
     values = {row["name"]: row["seeds"] for row in again["rows"]}["steer: grpo"]
     assert len(values) == 2 and again["rows"] == two["rows"]
@@ -155,6 +175,14 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     shutil.rmtree(place.folder("steer/reinforce"))
     without = evaluate.evaluate(place, samples=300, resume=True)
     assert without["rows"] == again["rows"] and without["runs"] == again["runs"]
+    # Where a run was trained anew, so is the variance of its task measured.
+    with monkeypatch.context() as otherwise:
+        otherwise.setattr(evaluate, "gradient_variance", lambda *_: {"anew": True})
+        assert "anew" not in evaluate.evaluate(place, samples=300, resume=True)["runs"]["steer"]["variance"]
+        assert command("reinforce --recipe tiny-4x4 --ship --steps 3", tmp_path) == 0
+        assert "anew" in evaluate.evaluate(place, samples=300, resume=True)["runs"]["steer"]["variance"]
+        shutil.rmtree(place.folder("steer/reinforce"))
+    place.folder("metrics.json").write_text(json.dumps(without))
     # Mistakes are measured beside the same done right, and touch nothing else; the ladder keeps them.
     quick = RLConfig(digits=(3,), group=16, steps=4, lr=1e-2, warmup=1)
     right = Run(GRPO(), quick, "")
@@ -298,6 +326,30 @@ def test_help_shows_every_field_with_its_default_for_that_run(capsys):
     assert leaving.value.code == 0
     assert f"default: {config.beta}" in said and f"default: {config.lr}" in said
     assert all(f"--{name}" in said for name in ("label-lr", "updates", "scale", "coherence", "temperature"))
+    assert "belongs to the largest connected stroke" in " ".join(said.replace("│", " ").split())
+
+
+def test_nothing_but_a_checkpoint_of_that_run_is_replaced(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("link", "a link"), ("pipe", "a file")):
+        assert main(f"grpo --out {tmp_path / name}".split()) == 2
+        assert f"{kind} is there, which is no part of a checkpoint" in capsys.readouterr().err
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "pipe").is_fifo()
+    for name in ("judge", "steer/grpo-kl"):
+        out = Path("checkpoints", "pixels-8x8", name)
+        before = out.stat().st_mtime_ns
+        assert main(f"grpo --steps 1 --out {out}".split()) == 2
+        assert "--out is among the checkpoints" in capsys.readouterr().err
+        assert out.stat().st_mtime_ns == before
+
+
+def test_two_flags_of_one_name_are_refused_in_words(monkeypatch, capsys):
+    runs = RECIPES["tiny-4x4"].tasks["steer"]
+    monkeypatch.setitem(runs, "mine", dataclasses.replace(runs["grpo"], algorithm=Clipping()))
+    assert main("grpo --recipe tiny-4x4".split()) == 2
+    assert "mine has two flags --clip" in capsys.readouterr().err
 
 
 def test_training_without_its_start_says_what_is_missing_and_how_it_is_made(tmp_path, capsys):

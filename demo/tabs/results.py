@@ -10,7 +10,7 @@ from demo.races import MISTAKES
 from demo.sentences import finding, samples_to
 from demo.shipped import COLOURS, GRAY, STARTING, TITLES
 
-BOUNDS = ("real against real", "guide's recipe", "best-of-N")  # rows that are no policy of the task
+BOUNDS = ("real against real", "random pixels, asked", "guide's recipe", "best-of-N")  # no policy of the task
 PAPER = (  # what the paper and its code do, and what is done here
     ("pictures", "photographs, from 256x256", "digits, 8x8 and 28x28"),
     ("policy", "LlamaGen", "LSTM, small transformer"),
