@@ -44,7 +44,8 @@ def density_coverage(
         drawn: (M, D) features of samples.
 
     Returns:
-        density (1 or so for real pictures, above where samples crowd), coverage in [0, 1].
+        density (1 or so for real pictures, above where samples crowd), coverage in [0, 1]. Where real
+        pictures repeat, as at 4x4, half of the radii are zero, and both say little.
     """
     inside, covered = 0, 0
     for part, radius in zip(real.split(chunk), radii.split(chunk), strict=True):

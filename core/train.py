@@ -101,7 +101,8 @@ def parse(arguments: list[str]) -> Training:
     known, _ = tyro.cli(Scan, args=arguments, return_unknown_args=True, add_help=False)
     found, what = commands(find_recipe(known.recipe), known), arguments[0] if arguments else ""
     if what not in (*found, "-h", "--help"):
-        raise ValueError(f"the first word is {what!r:.40}; for {known.recipe}: {', '.join(found)}.")
+        where = f"{known.recipe} {known.task}" if known.task else known.recipe
+        raise ValueError(f"the first word is {what!r:.40}; for {where}: {', '.join(found)}.")
     return tyro.extras.overridable_config_cli(
         found,
         args=arguments,

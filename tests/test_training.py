@@ -273,6 +273,7 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     ("line", "words"),
     [
         ("gan --recipe tiny-4x4", "the first word is 'gan'; for tiny-4x4: all, classifier, judge"),
+        ("grpo-kl --recipe tiny-4x4 --task scratch", "for tiny-4x4 scratch: all, classifier, judge"),
         ("grpo --recipe nothing", "unknown recipe 'nothing'; allowed: pixels-8x8"),
         ("grpo --recipe tiny-4x4 --task=", "--task is ''; allowed: steer, refine"),
         ("grpo --task fly", "--task is 'fly'; allowed: steer, refine, scratch"),
