@@ -213,7 +213,8 @@ def draw_all(place: Place, out: Path) -> None:
             policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
             draw_sheet(policy, judge, f"{task}/{name}", out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
-            draw_staircase(report, task, steps, out / f"{task}-staircase.png")
+            if steps:
+                draw_staircase(report, task, steps, out / f"{task}-staircase.png")
             draw_frontier(report, task, out / f"{task}-frontier.png")
             draw_rewards(place, task, out / f"{task}-rewards.png")
             for name in ("reinforce", "grpo"):

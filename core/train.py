@@ -67,7 +67,7 @@ class PretrainOptions(One):
 
 @dataclass(frozen=True)
 class Weights:
-    """What each reward term weighs."""
+    """What each reward term weighs: ``weights`` adds a flag for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ def weights(run: Run) -> Weights:
     for name, function in TERMS.items():
         says = tyro.conf.arg(help=(function.__doc__ or "").partition("\n")[0])
         found.append((name, Annotated[float, says], field(default=run.rewards.get(name, 0.0))))
-    about = {"__doc__": Weights.__doc__}
+    about = {"__doc__": "What each reward term weighs."}
     return make_dataclass("Weights", found, bases=(Weights,), namespace=about, frozen=True)()
 
 

@@ -15,8 +15,8 @@ def mixed(rewards: dict[str, float]) -> str:
 
 
 def samples_to(measured: dict, level: str = "0.9") -> str:
-    """The fewest and the most samples that a run's seeds need to be right that often, or how many of them
-    get there; empty where nothing was measured, or the start is right more often.
+    """The fewest and the most samples, in thousands, until a run's seeds are right that often, or how many
+    of them get there; empty where nothing was measured, or the start is right more often.
     """
     found = measured.get("samples", {}).get(level)
     if not found or found["above"]:
@@ -24,7 +24,8 @@ def samples_to(measured: dict, level: str = "0.9") -> str:
     each = found["each"]
     if None in each:
         return f"{len(each) - each.count(None)} of {len(each)} seeds"
-    return f"{each[0] / 1000:.1f}–{each[-1] / 1000:.1f}k"
+    ends = dict.fromkeys(f"{samples / 1000:.1f}" for samples in (each[0], each[-1]))
+    return f"{'–'.join(ends)}k"
 
 
 def verdict(reinforce: dict, grpo: dict) -> str:

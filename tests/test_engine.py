@@ -168,6 +168,7 @@ def test_samples_to_ninety_percent_are_those_of_the_first_and_the_last_seed():
         return samples_to({"samples": {"0.9": {"each": each, "above": above}}})
 
     assert said([7040, 11200, 38720]) == "7.0–38.7k"
+    assert said([5120]) == "5.1k"
     assert said([38080, None, None]) == "1 of 3 seeds"
     assert said([], above=True) == samples_to({}) == ""
 
