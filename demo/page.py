@@ -109,11 +109,15 @@ class Page:
         Args:
             recipe: that the link asks for: it has policies of its own.
         """
-        if isinstance(control, (gr.Dropdown, gr.Radio)):
+        if isinstance(control, (gr.Dropdown, gr.Radio, gr.CheckboxGroup)):
             recipe = recipe if recipe in self.engine.recipes else self.recipe.value
             choices = self.engine.policies(recipe) if control in self.policies else control.choices
             values = {str(value): value for _, value in choices}
+            if isinstance(control.value, list):
+                return [values[checks.one_of(name, part, values)] for part in text.split(",")]
             return values[checks.one_of(name, text, values)]
+        if isinstance(control, gr.Checkbox):
+            return checks.one_of(name, text, ("true", "false")) == "true"
         in_steps = isinstance(control, gr.Slider) and control.step != 1
         check = checks.number if in_steps else checks.whole
         return check(name, checks.typed(text), control.minimum, control.maximum)

@@ -329,6 +329,10 @@ def test_bad_requests_get_one_sentence_and_the_next_one_works(engine, call, chan
         ({"tab": "compare", "task": "mistakes"}, {"tab": "compare"}, "task is 'mistakes'; allowed: steer, "),
         ({"updates": "41", "step": "7"}, {}, "from 0 to 40. The link's step is 7; allowed: a whole number"),
         ({"recipe": "../x", "utm": "1"}, {}, "recipe is '../x'; allowed: pixels-8x8"),
+        ({"digits": "0,7", "runs": "grpo,grpo-kl"}, {"digits": [0, 7], "runs": ["grpo", "grpo-kl"]}, ""),
+        ({"digits": "0,x", "runs": ""}, {}, "digits is 'x'; allowed: 0, 1, 2"),
+        ({"centred": "false", "graded": "noise"}, {"centred": False, "graded": "noise"}, ""),
+        ({"centred": "0"}, {}, "centred is '0'; allowed: true, false."),
     ],
 )
 def test_a_link_is_read_strictly_and_what_is_wrong_is_named(page, query, values, words):
@@ -470,6 +474,8 @@ def test_the_ladder_shows_what_was_measured(engine):
     for run in set(RECIPES["pixels-8x8"].tasks["steer"]) & set(report["runs"]["steer"]):
         assert rows[run]["success"] == measured[f"steer: {run}"]["success"]["mean"]
     assert f"{100 * rows['grpo']['success']:.1f} %" in headline(list(rows.values()))
+    guided = {row["title"]: row["kl"] for row in ladder(engine.metrics("patches-28x28"), "refine")}
+    assert guided["Start: knows its labels"] is None and guided["Start, guidance 1.4"] > 0.5
     # In one the start is nearly always wrong, in the other rarely.
     for task, lowest in (("steer", 0.0), ("refine", 0.96)):
         shown = frontier(report, task, ladder(report, task))

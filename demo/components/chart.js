@@ -1,5 +1,4 @@
-// A small chart as SVG: curves, or dots. Axes never move by themselves: the value says how far
-// they go. It fills its box, in the page's own type size.
+// A small SVG chart: curves or dots. The value says how far axes go, so they never move by themselves.
 grpo.plot = (home, value) => {
   if (!home.plotted) new ResizeObserver(() => grpo.plot(home, home.plotted)).observe(home);
   home.plotted = value;

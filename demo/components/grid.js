@@ -1,5 +1,4 @@
-// Samples in a grid, cut out of one picture. A cross: the judge reads another digit. A dot: a near-twin of
-// another sample.
+// Samples in a grid, cut out of one picture. Cross: the judge reads another digit. Dot: a near-twin.
 grpo.cells = (home, value, pick = null) => {
   const { make } = grpo;
   const { columns, count, digit } = value;

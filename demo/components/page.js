@@ -1,5 +1,4 @@
-// What Gradio cannot do: the link in the address bar, presenter mode, shortcuts. And what the components
-// share.
+// What Gradio cannot do: the link, presenter mode, shortcuts. And what the components share.
 window.grpo = (() => {
   const root = document.documentElement;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -53,7 +52,7 @@ window.grpo = (() => {
     const view = {};
     controls.forEach(([tab, name, usual], i) => {
       view[name] ??= null;
-      if ((!tab || tab === root.dataset.tab) && values[i] !== usual) view[name] = values[i];
+      if ((!tab || tab === root.dataset.tab) && `${values[i]}` !== `${usual}`) view[name] = values[i];
     });
     remember(view);
   }
@@ -91,8 +90,9 @@ window.grpo = (() => {
   }
 
   // What the button that was pressed last asks of One step: how many updates, and whether for the next group.
-  let button = "";
-  addEventListener("click", ({ target }) => {
+  let button = "", pointed = false; // whether the mouse, not the Tab key, has put the focus where it is
+  addEventListener("click", ({ target, detail }) => {
+    pointed ||= detail > 0;
     button = target.closest?.("button")?.id;
     if (target.closest?.(".transport .primary, #train-example")) scrollTo(0, 0); // what it shows is on top
   }, true);
@@ -101,14 +101,12 @@ window.grpo = (() => {
     return [button === "onestep-draw" ? updates : 0, true];
   }
 
-  // Presenter mode: the page is a slide.
+  // Presenter mode, in which the page is a slide; and questions to guess at, for those who want none.
   function present(on) {
     root.classList.toggle("presenter", on);
     remember({ presenter: on ? 1 : null });
     dispatchEvent(new Event("resize")); // Gradio lays its tabs out anew
   }
-
-  // Questions to guess at, for those who want none.
   function ask(on) {
     root.classList.toggle("unasked", !on);
     remember({ guess: on ? null : 0 });
@@ -118,8 +116,6 @@ window.grpo = (() => {
     ["T", "train"], ["U", "update, in One step"], ["G", "questions to guess, off and on"],
     ["P", "presenter mode in and out"], ["F", "full screen"], ["?", "this list"]];
   function help() {
-    const open = document.querySelector("dialog.help");
-    if (open) return open.close();
     const list = HELP.map(([key, does]) => make("li", {}, make("kbd", {}, key), ` ${does}`));
     const dialog = make("dialog", { class: "help", onclick: () => dialog.close(),
       onclose: () => dialog.remove() }, make("h2", {}, "Keys"), make("ul", {}, ...list));
@@ -127,16 +123,21 @@ window.grpo = (() => {
     dialog.showModal();
   }
   function key(event) {
-    const at = event.target;
+    const at = event.target, has = (what) => !pointed && at.matches?.(what);
+    if (event.key === "Tab") pointed = false;
     if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.(TYPED)) return;
+    const list = document.querySelector("dialog.help"); // takes all keys
+    if (list) return event.key === "?" ? list.close() : undefined;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (/^[1-9]$/.test(name)) open(name);
-    else if (name === "ArrowRight" && root.dataset.tab === "story") press("story-next");
-    else if (name === "ArrowLeft" && root.dataset.tab === "story") press("story-back");
-    else if (name === " " && !at.matches?.("button, input, summary, a, .pad canvas")) {
-      const all = [...document.querySelectorAll(".grpo.player")].filter((one) => one.offsetParent);
-      const on = !all.some((one) => one.player.playing);
-      all.forEach((one) => one.player.play(on));
+    else if (/^Arrow(Left|Right)$/.test(name) && root.dataset.tab === "story" && !has("input, [role=tab]"))
+      press(name === "ArrowRight" ? "story-next" : "story-back");
+    else if (name === " " && !has("button, input, summary, a") && !at.matches?.(".pad canvas")) {
+      at.blur(); // else a button that was clicked would be pressed again
+      const seen = (what) => [...document.querySelectorAll(what)].filter((one) => one.offsetParent);
+      const on = !seen(".grpo.player").some((one) => one.player.playing);
+      seen(".grpo.player").forEach((one) => one.player.play(on));
+      seen(".race .keys button").forEach((one) => one.click());
     } else if (name === "t" && root.dataset.tab === "mistakes") press("mistakes-start");
     else if (name === "t") {
       open("train");

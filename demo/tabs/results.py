@@ -97,7 +97,6 @@ def ladder(metrics: dict, task: str) -> list[dict]:
         of, _, run = name.partition(": ")
         if of != task and not name.startswith(BOUNDS):
             continue
-        kl = values.get("kl", {}).get("mean")
         found.append(
             {
                 "run": run if run in TITLES or run in runs else "",
@@ -105,7 +104,7 @@ def ladder(metrics: dict, task: str) -> list[dict]:
                 "colour": COLOURS.get(run, GRAY),
                 "success": values["success"]["mean"],
                 "interval": values["success"]["interval"],
-                "kl": kl if run and not run.startswith("start") else None,
+                "kl": values.get("kl", {}).get("mean") or None,  # a start is where the way begins
                 "coverage": values.get("coverage", {}).get("mean"),
                 "to90": samples_to(runs.get(run, {})).removesuffix(" seeds") or None,
                 "variance": variance.get(run),

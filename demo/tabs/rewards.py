@@ -62,6 +62,8 @@ def build(page: Page) -> View:
     outputs = [graded, sure, says, terms, group_says, group]
     drawn = pad.change(None, None, what, js="() => 'mine'")
     drawn.then(None, None, None, js=AGAIN)
+    page.link("graded", what)
+    page.link("centred", centre)
     return View(show, inputs, outputs, [what.input, centre.input, task.input, seed.submit, seed.blur])
 
 

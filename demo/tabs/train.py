@@ -88,6 +88,8 @@ def build(page: Page) -> View:
     outputs = [shown, task, names, *mix]
     shows = example.click(exemplify, page.recipe, outputs, api_visibility="private", queue=False)
     shows.then(None, None, None, js=AGAIN)
+    page.link("digits", digits)
+    page.link("runs", names)
     for name, slider in zip(engine.terms, mix, strict=True):
         page.link(name, slider)
     return View(show, inputs, [shown, names, example], [task.input])

@@ -419,6 +419,43 @@ def test_at_28x28_codes_are_seen_as_pictures_and_a_policy_of_the_other_recipe_is
         assert page.evaluate(CUT) == [], "the ladder fits a slide"
 
 
+def test_space_plays_after_a_click_and_keys_are_the_controls_that_they_went_to(visit):
+    page = visit()
+    ready(page, "story")
+    plays = "document.querySelector('#story-player .player').player.playing"
+    page.locator("#present").click()
+    for playing in ("true", "false"):
+        page.keyboard.press(" ")
+        page.wait_for_function(f"{plays} === {playing}")
+    assert page.evaluate("document.documentElement.classList.contains('presenter')")  # it was not pressed
+    page.keyboard.press("p")
+    tokens = page.locator("#story-player input")
+    tokens.fill("9")
+    page.keyboard.press("Tab")
+    tokens.focus()
+    page.keyboard.press("ArrowLeft")
+    assert tokens.input_value() == "8" and "step=" not in page.evaluate("location.search")
+    # The list of keys takes them all.
+    page.keyboard.press("?")
+    page.keyboard.press("3")
+    page.keyboard.press("?")
+    page.locator("dialog.help").wait_for(state="detached")
+    assert page.locator("#story-button").get_attribute("aria-selected") == "true"
+    page.locator("#train-button").click()
+    ready(page, "train")
+    says(page, "#train-race .where", "step 150 of 150")
+    page.keyboard.press(" ")
+    page.locator("#train-race .where").filter(has_not_text="step 150").wait_for()
+    page.locator("#train-digits label").nth(3).click()
+    page.locator("#train-who .token-remove").first.click()
+    page.wait_for_function("location.search.includes('runs=grpo')")
+    again = visit(page.evaluate("location.search"))
+    page.wait_for_timeout(300)
+    says(again, "#train-race h3", "GRPO")
+    again.wait_for_function("document.querySelectorAll('#train-race h3').length === 1")
+    assert again.locator("#train-digits label.selected").count() == 9
+
+
 def test_keys_turn_tabs_and_presenter_mode_and_show_themselves(visit):
     page = visit()
     ready(page, "story")
