@@ -264,6 +264,8 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
         env={name: value for name, value in os.environ.items() if not name.startswith("HF_")} | home,
         stdout=log,
         stderr=log,
+        # Where the tests run in the background of a shell, they are deaf to Ctrl-C, and so would this be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline, client = time.monotonic() + 180, None

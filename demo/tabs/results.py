@@ -22,7 +22,7 @@ PAPER = (  # what the paper and its code do, and what is done here
     ("guidance", "in samples, not in scores", "in both, or in neither"),
 )
 
-LADDER = ("success", "", "KL, nats", "coverage", "samples to 90 %", "gradient variance", "seeds")
+LADDER = ("success", "", "KL, nats", "coverage", "samples to 90&nbsp;%", "gradient variance", "seeds")
 FAR = 100  # nats; a mistake beyond would leave the others no room on the chart
 FIGURES = {"success": "{:.1%}", "kl": "{:.1f}", "coverage": "{:.2f}"}  # of a mistake
 
@@ -89,7 +89,7 @@ def frontier(metrics: dict, task: str, rows: list[dict]) -> dict:
 
 
 def ladder(metrics: dict, task: str) -> list[dict]:
-    """The rows of a task, from what is random to what is real: looks and figures; None where unknown."""
+    """The rows of a task, from what is random to what is real, with title and colour; None where unknown."""
     runs, found = metrics.get("runs", {}).get(task, {}), []
     variance = runs.get("variance", {}).get("halfway", {})
     for row in metrics.get("rows", []):
@@ -104,7 +104,7 @@ def ladder(metrics: dict, task: str) -> list[dict]:
                 "colour": COLOURS.get(run, GRAY),
                 "success": values["success"]["mean"],
                 "interval": values["success"]["interval"],
-                "kl": values.get("kl", {}).get("mean") or None,  # a start is where the way begins
+                "kl": values.get("kl", {}).get("mean") or None,  # a start without guidance has gone nowhere
                 "coverage": values.get("coverage", {}).get("mean"),
                 "to90": samples_to(runs.get(run, {})).removesuffix(" seeds") or None,
                 "variance": variance.get(run),
