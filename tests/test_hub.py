@@ -287,10 +287,6 @@ def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
             time.sleep(0.2)
             app.send_signal(signal.SIGINT)
             assert app.wait(20) == 0
-    except subprocess.TimeoutExpired:
-        app.send_signal(signal.SIGABRT)  # faulthandler notes where each thread is
-        app.wait()
-        pytest.fail((tmp_path / "log").read_text())
     finally:
         app.kill()
     assert "Error" not in (tmp_path / "log").read_text()
