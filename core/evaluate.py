@@ -58,7 +58,8 @@ class Evaluation:
 
     def __init__(self, place: Place, samples: int, resume: bool):
         self.place, self.samples, self.resume = place, samples, resume
-        self.yardstick, self.report = Yardstick(place), Report(place, samples, resume)
+        self.yardstick_of = functools.cache(functools.partial(Yardstick, place))  # by the digits drawn
+        self.yardstick, self.report = self.yardstick_of(tuple(range(10))), Report(place, samples, resume)
         self.labels = torch.arange(10).repeat_interleave(samples // 10)
 
     def everything(self) -> dict:
@@ -70,13 +71,14 @@ class Evaluation:
         report.measure("random pixels", "", lambda: yardstick.noise(self.samples))
         guide = place.root / "guide-8x8" / "scratch" / "reinforce"
         if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-            sevens, of_sevens = torch.full((self.samples,), 7), Yardstick(place, (7,))
-            report.measure("random pixels, asked for a 7", "", lambda: of_sevens.noise(self.samples))
-            report.measure(
-                row="guide's recipe",
-                weights=fingerprint(guide),
-                values=lambda: of_sevens.pictures(draw(place.policy(guide), None, sevens)[0], sevens),
-            )
+            sevens = torch.full((self.samples,), 7)
+
+            def drawn() -> dict[str, float]:
+                return self.yardstick_of((7,)).pictures(draw(place.policy(guide), None, sevens)[0], sevens)
+
+            chance = "random pixels, asked for a 7"
+            report.measure(chance, "", lambda: self.yardstick_of((7,)).noise(self.samples))
+            report.measure("guide's recipe", fingerprint(guide), drawn)
         for task, runs in place.recipe.tasks.items():
             named = (STARTS[task], *(f"{task}/{name}" for name in runs))
             if any(checkpoints.exists(place.folder(name)) for name in named):
@@ -122,8 +124,7 @@ class Evaluation:
 
     def asked_for(self, digits: list[int]) -> tuple[Yardstick, torch.Tensor]:
         """What measures samples of these digits, and the labels to draw."""
-        labels = self.labels[torch.isin(self.labels, torch.tensor(digits))]
-        return self.yardstick if len(digits) == 10 else Yardstick(self.place, digits), labels
+        return self.yardstick_of(tuple(digits)), self.labels[torch.isin(self.labels, torch.tensor(digits))]
 
     def run(self, task: str, name: str, start: Policy) -> None:
         """The row of a run, over its seeds, and what its training looked like."""

@@ -8,7 +8,6 @@ lists them with their defaults. What is trained goes to runs/, or to --out; with
 checkpoints/, like seed 0 of everything that ``all`` trains.
 """
 
-import os
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
@@ -165,12 +164,15 @@ def weights(run: Run) -> Weights:
 def check_replaceable(folder: Path) -> None:
     """Raise ValueError where something else than a checkpoint would be replaced."""
     known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png"}
-    whole = folder.is_dir() and not folder.is_symlink()
-    other = "a link" if folder.is_symlink() else "a file"
-    there = {path.name for path in folder.iterdir()} if whole else {other}
-    if os.path.lexists(folder) and not there <= known:
-        strange = min(there - known)
-        raise ValueError(f"cannot write to {folder}: {strange} is there, which is no part of a checkpoint.")
+    if folder.is_symlink():
+        strange = {"a link"}
+    elif folder.is_dir():
+        strange = {path.name for path in folder.iterdir()} - known
+    else:
+        strange = {"a file"} if folder.exists() else set()
+    if strange:
+        which = min(strange)
+        raise ValueError(f"cannot write to {folder}: {which} is there, which is no part of a checkpoint.")
 
 
 def plan(place: Place, options: Any) -> list[stages.Stage]:

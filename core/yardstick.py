@@ -167,9 +167,9 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     over steps.
     """
     runs = confident(place.recipe.tasks[task])
-    config, reference = place.recipe.tasks[task]["grpo"].config, place.start(task)
     if not runs:
         return {}
+    config, reference = place.recipe.tasks[task]["grpo"].config, place.start(task)
     found = {"start": relative_variance(place, place.start(task, config.guidance), reference, runs)}
     halfway = place.snapshots(task, "grpo").get(config.steps // 2)
     if halfway is not None:

@@ -158,11 +158,12 @@ class Page:
         self.link("task", task)
         return task
 
-    def seed(self) -> gr.Number:
+    def seed(self, visible: bool = True) -> gr.Number:
         """The number that decides which samples are drawn."""
         seed = gr.Number(
             0,
             label="Seed",
+            visible=visible,
             precision=0,
             minimum=0,
             maximum=checks.LARGEST_SEED,

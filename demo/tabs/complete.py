@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from demo.checks import LARGEST_SEED, within
+from demo.checks import within
 from demo.components import drawing_pad, player, sample_grid, words
 from demo.page import Page, View
 from demo.shipped import TOKENS
@@ -22,7 +22,7 @@ def build(page: Page) -> View:
     with gr.Row(elem_classes="transport"):
         policy = page.policy("refine/grpo")
         rows = gr.Slider(0, 8, 4, step=1, label="Rows that are yours", buttons=[], min_width=150)
-        seed = gr.Number(0, visible=False, minimum=0, maximum=LARGEST_SEED)
+        seed = page.seed(visible=False)
         page.draw_anew(seed)
     page.caption(
         "The rows above the yellow line are yours: they become the first tokens, and the policy draws the "
@@ -42,6 +42,5 @@ def build(page: Page) -> View:
     keep = f"(rows, recipe) => {pad_of}.keep(rows / (recipe === 'pixels-8x8' ? 8 : 7))"
     gr.on([rows.input, samples.change], None, [rows, page.recipe], None, js=keep)
     page.link("rows", rows)
-    page.link("seed", seed)
     inputs = [page.recipe, page.digit, policy, pad, rows, seed]
     return View(show, inputs, [samples, drawing, summary, rows], [policy.input, rows.input, pad.change])

@@ -450,7 +450,6 @@ def test_space_plays_after_a_click_and_keys_are_the_controls_that_they_went_to(v
     page.locator("#train-who .token-remove").first.click()
     page.wait_for_function("location.search.includes('runs=grpo')")
     again = visit(page.evaluate("location.search"))
-    page.wait_for_timeout(300)
     says(again, "#train-race h3", "GRPO")
     again.wait_for_function("document.querySelectorAll('#train-race h3').length === 1")
     assert again.locator("#train-digits label.selected").count() == 9
