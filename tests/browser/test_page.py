@@ -606,19 +606,27 @@ window.Blob = function (parts, about) {
 """
 
 
-def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processor(visit, proxy, monkeypatch):
-    asked, trainers, follow = [], set(), Trainer.follow
+@pytest.fixture
+def unhurried(monkeypatch):
+    """A race takes two steps a second at most, and leaves the processor to the page."""
 
-    def unhurried(*step):
+    def slowed(*step):
         time.sleep(0.5)
         return figures(*step)
+
+    monkeypatch.setattr("demo.training.figures", slowed)
+
+
+def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processor(
+    visit, proxy, monkeypatch, unhurried
+):
+    asked, trainers, follow = [], set(), Trainer.follow
 
     def heard(trainer, key, *rest):
         asked.append(key)
         trainers.add(trainer)
         return follow(trainer, key, *rest)
 
-    monkeypatch.setattr("demo.training.figures", unhurried)
     monkeypatch.setattr(Trainer, "follow", heard)
     page = visit("?tab=train", at=f"http://127.0.0.1:{proxy.port}", script=HURRY)
     second = visit("?tab=train", script=HURRY)
@@ -662,7 +670,7 @@ def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processo
     trainers.pop().close()  # else that of the page that was closed waits for it
 
 
-def test_an_answer_that_is_lost_on_its_way_does_not_end_a_race(visit):
+def test_an_answer_that_is_lost_on_its_way_does_not_end_a_race(visit, unhurried):
     page = visit("?tab=train", script=HURRY)
     ready(page, "train")
     page.locator("#train-start").click()
