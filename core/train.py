@@ -28,6 +28,7 @@ from core.recipes import STARTS, Recipe, Run, find_recipe
 from core.report import text
 from core.rewards import TERMS
 
+PROGRAM = "python -m core.train"
 SHOWN = ("accuracy", "mse", "used", "nll", "reward", "success", "kl")  # of a record, beside the bar
 
 
@@ -99,15 +100,15 @@ def parse(arguments: list[str]) -> Training:
     """The command line to options. Raises ValueError, or exits as tyro does."""
     known, _ = tyro.cli(Scan, args=arguments, return_unknown_args=True, add_help=False)
     found, what = commands(find_recipe(known.recipe), known), arguments[0] if arguments else ""
-    if what not in (*found, "-h", "--help"):
+    style = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands)
+    if what in ("-h", "--help"):
+        return tyro.extras.overridable_config_cli(found, args=arguments, prog=PROGRAM, config=style)
+    if what not in found:
         where = f"{known.recipe} {known.task}" if known.task else known.recipe
         raise ValueError(f"the first word is {what!r:.40}; for {where}: {', '.join(found)}.")
-    return tyro.extras.overridable_config_cli(
-        found,
-        args=arguments,
-        prog="python -m core.train",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
-    )
+    says, usual = found[what]
+    prog = f"{PROGRAM} {what}"
+    return tyro.cli(type(usual), default=usual, description=says, args=arguments[1:], prog=prog, config=style)
 
 
 def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:

@@ -284,6 +284,8 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
         ("grpo --lr 7", "lr is 7.0; allowed: a number from 0 to 1"),
         ("grpo --digits 3 11", "different digits from 0 to 9"),
         ("grpo --digits seven", "--digits"),
+        ("grpo --beta -1", "Error parsing config: beta is -1.0; allowed: a number from 0 to 100."),
+        ("grpo --betta 1", "Perhaps you meant: --beta FLOAT weight of the KL to the reference"),
         ("grpo --epochs 3", "--epochs"),
         ("grpo --confidence much", "--confidence"),
         ("grpo --beauty 1", "--beauty"),
@@ -315,8 +317,18 @@ def test_bad_command_lines_get_a_sentence_and_code_two(line, words, capsys):
     except SystemExit as leaving:  # as tyro does it
         code = leaving.code
     assert code == 2
-    said = capsys.readouterr()
-    assert words in " ".join((said.err + said.out).replace("│", " ").split())
+    printed = capsys.readouterr()
+    said = " ".join((printed.err + printed.out).replace("│", " ").split())
+    assert words in said
+    assert "grpo-group" not in said or "first word" in said, "nothing of other commands"
+
+
+def test_help_without_a_command_lists_them_all(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help", "--recipe", "patches-28x28"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert leaving.value.code == 0
+    assert "tokenizer Trains the codes of patches." in said and "grpo-scaled steer: advantages" in said
 
 
 def test_help_shows_every_field_with_its_default_for_that_run(capsys):
