@@ -597,11 +597,11 @@ def test_a_mistake_is_shown_at_once_linked_and_trained_beside_the_same_done_righ
     assert page.evaluate(CUT) == [], "the table fits a slide"
 
 
-# What the page does every ten seconds, it does every two.
+# What the page does every ten seconds, it does every four.
 HURRY = """
 const { Blob } = window;
 window.Blob = function (parts, about) {
-  return new Blob(parts.map((part) => part.replace?.("10000", "2000") ?? part), about);
+  return new Blob(parts.map((part) => part.replace?.("10000", "4000") ?? part), about);
 };
 """
 
