@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from core.configs import ClassifierConfig
 from core.data import augment
+from core.tokenizers import check_images
 
 
 class Classifier(nn.Module):
@@ -25,10 +26,11 @@ class Classifier(nn.Module):
         self.head = nn.Linear(features, 10)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, size, size) in [0, 1] to (B, D): the last layer before the logits."""
-        if images.ndim != 4 or images.shape[1:] != (1, self.size, self.size):
-            shape = tuple(images.shape)
-            raise ValueError(f"images have shape {shape}; expected (B, 1, {self.size}, {self.size}).")
+        """(B, 1, size, size) in [0, 1] to (B, D): the last layer before the logits.
+
+        Raises TypeError for other than floating point, ValueError for another shape, values outside or NaN.
+        """
+        check_images(images, self.size)
         return self.body(images.float() * 2 - 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,7 @@ def check_images(images: torch.Tensor, size: int) -> None:
     """Raise, in words, unless ``images`` is (B, 1, size, size) floating point in [0, 1]."""
     if not isinstance(images, torch.Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-        raise TypeError(f"images are {kind}; the tokenizer reads floating-point tensors in [0, 1].")
+        raise TypeError(f"images are {kind}; expected floating-point tensors in [0, 1].")
     if images.ndim != 4 or images.shape[1:] != (1, size, size):
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 1, {size}, {size}).")
     if not bool(((images >= 0) & (images <= 1)).all()):  # written so that NaN fails too

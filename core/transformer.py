@@ -90,6 +90,8 @@ class TransformerPolicy(Policy):
             guidance: weight of the label against no label, 1 to 10; 1 is no guidance, and costs half as much.
         """
         super().__init__(tokenizer)
+        if heads < 1:
+            raise ValueError(f"heads is {heads}; allowed: 1 or more.")
         if width % (4 * heads):
             raise ValueError(f"width is {width}; allowed with {heads} heads: multiples of {4 * heads}.")
         if not (isinstance(guidance, (int, float)) and 1 <= guidance <= 10):  # False for NaN too

@@ -7,6 +7,7 @@ from toys import make_policy
 from core.lstm import LSTMPolicy
 from core.policies import gather
 from core.tokenizers import PixelTokenizer
+from core.transformer import TransformerPolicy
 
 
 def every_picture(length: int, vocabulary: int) -> torch.Tensor:
@@ -134,3 +135,11 @@ def test_what_cannot_be_sampled_cannot_be_scored(kind):
             policy.log_probs(torch.arange(3), tokens, temperature)
     with pytest.raises(ValueError, match="1 rows for 3 labels"):  # one would do for all, silently
         policy.log_probs(torch.arange(3), tokens[:1])
+
+
+@pytest.mark.parametrize(
+    ("width", "heads", "words"), [(16, 0, "heads is 0"), (12, 2, "multiples of 8"), (16, -2, "heads is -2")]
+)
+def test_impossible_shapes_of_a_transformer_are_refused(width, heads, words):
+    with pytest.raises(ValueError, match=words):
+        TransformerPolicy(PixelTokenizer(2, 4), width, 1, heads)

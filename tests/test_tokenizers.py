@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from core.classifiers import DigitClassifier, Judge
 from core.tokenizers import PixelTokenizer
 
 
@@ -35,9 +36,10 @@ def test_tokens_run_row_by_row():
         (torch.full((1, 1, 2, 2), float("nan")), ValueError, "NaN"),
     ],
 )
-def test_bad_pictures_are_refused_in_words(images, error, words):
+@pytest.mark.parametrize("read", [PixelTokenizer(2, 4).encode, DigitClassifier(2, 4), Judge(2, 4)])
+def test_bad_pictures_are_refused_in_words(images, error, words, read):
     with pytest.raises(error, match=words):
-        PixelTokenizer(2, 4).encode(images)
+        read(images)
 
 
 @pytest.mark.parametrize(
