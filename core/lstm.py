@@ -36,6 +36,7 @@ class LSTMPolicy(Policy):
         super().__init__(tokenizer)
         self.width = width
         values, side = tokenizer.vocabulary + 1, tokenizer.grid + 2 * EDGE
+        # A table of embeddings for each of the K neighbours, one below the other; the bag sums one of each.
         self.neighbours = nn.EmbeddingBag(len(self.NEIGHBOURS) * values, width, mode="sum")
         self.position = nn.Parameter(torch.zeros(tokenizer.length, width))
         self.layer1 = nn.LSTM(width, width)
@@ -52,10 +53,10 @@ class LSTMPolicy(Policy):
         t = torch.arange(tokenizer.length)
         row, column = t // tokenizer.grid + EDGE, t % tokenizer.grid + EDGE
         places = [(row + down) * side + column + right for down, right in self.NEIGHBOURS]
-        # The cell of each token (T,), of its neighbours (T, K), and where their embeddings begin (K,). A 2x2
+        # The cell of each token (T,), of its neighbours (T, K), and where their tables begin (K,). A 2x2
         # picture has 6 cells a side with its edge: its tokens are in cells 14 and 15, 20 and 21.
-        self.register_buffer("home", row * side + column, persistent=False)
-        self.register_buffer("around", torch.stack(places, 1), persistent=False)
+        self.register_buffer("cell", row * side + column, persistent=False)
+        self.register_buffer("neighbour_cells", torch.stack(places, 1), persistent=False)
         self.register_buffer("offset", torch.arange(len(self.NEIGHBOURS)) * values, persistent=False)
 
     def label_inputs(self):
@@ -64,7 +65,7 @@ class LSTMPolicy(Policy):
     def _canvas(self, batch: int) -> torch.Tensor:
         """(B, cells) the grid and its edge with nothing drawn: in each cell a value beyond the tokens'."""
         side = self.tokenizer.grid + 2 * EDGE
-        return torch.full((batch, side * side), self.tokenizer.vocabulary, device=self.home.device)
+        return torch.full((batch, side * side), self.tokenizer.vocabulary, device=self.cell.device)
 
     def _label(self, labels: torch.Tensor):
         """(B,) labels to three (scale, shift) and two initial (hidden, cell), each of them (B, H)."""
@@ -74,9 +75,9 @@ class LSTMPolicy(Policy):
     def _logits(self, labels, tokens):
         batch, length = tokens.shape
         canvas = self._canvas(batch)
-        canvas[:, self.home] = tokens
+        canvas[:, self.cell] = tokens
         # (T, B, K), all tokens at once: each neighbour comes earlier in raster order, or is edge.
-        rows = canvas[:, self.around.T].permute(2, 0, 1) + self.offset
+        rows = canvas[:, self.neighbour_cells.T].permute(2, 0, 1) + self.offset
         x = self.neighbours(rows.flatten(0, 1)).view(length, batch, -1) + self.position[:, None]
         x = x + self.label_position[labels].transpose(0, 1)
         input1, input2, output, state1, state2 = self._label(labels)
@@ -91,11 +92,11 @@ class LSTMPolicy(Policy):
         input1, input2, output, state1, state2 = self._label(labels)
         weights1, weights2 = self.layer1.all_weights[0], self.layer2.all_weights[0]
         for t in range(length):
-            x = self.neighbours(canvas[:, self.around[t]] + self.offset) + self.position[t]
+            x = self.neighbours(canvas[:, self.neighbour_cells[t]] + self.offset) + self.position[t]
             x = x + self.label_position[labels, t]
             state1 = torch.lstm_cell(modulate(x, *input1), state1, *weights1)
             state2 = torch.lstm_cell(modulate(state1[0], *input2), state2, *weights2)
             logits[t] = self.head(modulate(state2[0], *output))
             token = prefix[:, t] if t < prefix.shape[1] else (logits[t] + noise[t]).argmax(1)
-            canvas[:, self.home[t]] = token
-        return canvas[:, self.home], logits.transpose(0, 1)
+            canvas[:, self.cell[t]] = token
+        return canvas[:, self.cell], logits.transpose(0, 1)

@@ -10,8 +10,6 @@ import statistics
 import torch
 from torch.nn import functional as F
 
-from core.rewards import INK
-
 NEIGHBOURS = 5  # k of density and coverage
 
 
@@ -53,11 +51,6 @@ def density_coverage(
         inside += int((distance < radius[:, None]).sum())
         covered += int((distance.amin(1) < radius).sum())
     return inside / (NEIGHBOURS * len(drawn)), covered / len(real)
-
-
-def ink_fraction(images: torch.Tensor) -> float:
-    """Share of pixels that are ink."""
-    return (images >= INK).float().mean().item()
 
 
 def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:

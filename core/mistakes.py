@@ -79,8 +79,8 @@ class FirstTokenLeftOut(GRPO):
     """GRPO that pays nothing for the choice of the first token."""
 
     def surrogate(self, log_ratio, advantages):
-        surrogate, cut = super().surrogate(log_ratio, advantages)
-        return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), cut
+        surrogate, clipped = super().surrogate(log_ratio, advantages)
+        return torch.cat([torch.zeros_like(surrogate[:, :1]), surrogate[:, 1:]], 1), clipped
 
 
 SHORTER = replace(SHORT, steps=22)  # a step draws twice, to learn and to show

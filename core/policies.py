@@ -125,7 +125,8 @@ class Policy(nn.Module):
             raise ValueError(f"prefix holds {len(prefix)} rows for {len(labels)} labels; expected one each.")
         with torch.inference_mode():
             # Gumbel-max (Gumbel 1954): argmax(logits + temperature * g) is a draw from softmax(logits /
-            # temperature), where g is -log of an exponential.
+            # temperature), where g is -log of an exponential. Drawn for all tokens at once it takes one call,
+            # and two policies with the same seed meet the same noise.
             shape = (length, len(labels), vocabulary)
             noise = torch.empty(shape, dtype=torch.float32, device=labels.device)
             noise.exponential_(generator=generator).log_().mul_(-temperature)

@@ -1,22 +1,24 @@
 """Reinforcement learning: one loop for every algorithm. Sample, reward, advantages, update, record.
 
 The loop maximises  E[reward] - beta * KL(policy || reference)  over whole pictures, from samples of the
-policy itself. What tells REINFORCE (Williams 1992) from GRPO (Shao et al. 2024; AR-GRPO brings it to
-pictures) is in core.algorithms: how rewards become advantages, and how often the same samples are used.
+policy itself. Beta is the price of a nat of a whole picture. What tells REINFORCE (Williams 1992) from GRPO
+(Shao et al. 2024; AR-GRPO brings it to pictures) is in core.algorithms: how rewards become advantages, and
+how often the same samples are used.
 
-Left out on purpose: a value function (the group replaces it), and the k3 estimate of TRL and the paper.
 With V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = E[sum over t of kl_t].
-The distribution of token t decides kl_t itself and, by the token that is drawn, which later kl_s are met:
-hence the sum over s > t, which TRL and the paper leave out. The gradient is the mean over samples
-(tests/test_estimator.py proves it):
+The distribution of token t decides kl_t itself and, by the token that is drawn, which later kl_s are met. So
+the gradient is the mean over samples (tests/test_estimator.py proves it) of
 
     sum over t of  [ (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t ]
 
-Beta is the price of a nat of a whole picture. (The paper averages over tokens where we sum: as all pictures
-have the same T, only the gradient's length differs.) A group's mean includes the sample itself, so what it is
-subtracted from shrinks to (G - 1) / G of its size, 3 % less for 32 samples: in GRPO the reward and the later
-KL, in REINFORCE the later KL alone. All this is exact at the first update, but for advantages divided by the
-deviation, which climb something else; a second update from the same samples reuses the later kl_s.
+What is not as in TRL and the paper, and where this is not exact:
+- There is no value function: the group replaces it. The KL is summed, not estimated by k3.
+- A token pays for the KL that it leads to, the sum over s > t, which they leave out.
+- Tokens are summed, not averaged: as all pictures have the same T, only the gradient's length differs.
+- A group's mean includes the sample itself, so what it is subtracted from shrinks to (G - 1) / G of its
+  size, 3 % less for 32 samples: in GRPO the reward and the later KL, in REINFORCE the later KL alone.
+- A second update from the same samples reuses the later kl_s. And advantages divided by the deviation climb
+  something else than the objective above.
 Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
 """
 
@@ -63,7 +65,7 @@ class Batch:
     log_probs: torch.Tensor  # (B, T) of the sampler
     reference: torch.Tensor  # (B, T, V) log-probabilities
     kl: torch.Tensor  # (B, T) of each token's distribution to the reference's
-    advantages: torch.Tensor  # (B, T) of the reward, less beta times the KL to come, see make_batch
+    advantages: torch.Tensor  # (B, T) of the reward, less beta times the later KL, see make_batch
 
 
 def train(
@@ -95,18 +97,18 @@ def train(
 
             terms = rewards.terms(images, labels, rollout.tokens)
             reward = rewards.total(terms).view(len(config.digits), config.group)  # (L, G)
-            advantages = algorithm.advantages(reward, past)  # (L, G)
+            advantages = algorithm.advantages(reward, past)  # (L, G), of the past alone: no bias
             past.append(mean_over_ranks(reward.mean()).item())
 
             with torch.no_grad():  # (B, T, V)
                 reference_log_probs = reference.log_probs(labels, rollout.tokens, config.temperature)
             batch = make_batch(rollout, advantages, reference_log_probs, config.beta)
-            clipped = []
+            clip_fractions = []
             for _ in range(algorithm.updates):
                 log_probs = policy.log_probs(labels, batch.tokens, config.temperature)  # (B, T, V)
-                gain, cut = objective(log_probs, batch, algorithm, config.beta)
-                norm = descend(-gain.mean(), policy, optimizer, config)
-                clipped.append(cut.float().mean().item())
+                gains, clipped = objective(log_probs, batch, algorithm, config.beta)
+                norm = descend(-gains.mean(), policy, optimizer, config)
+                clip_fractions.append(clipped.float().mean().item())
             schedule.step()
             average.update(step)
 
@@ -119,7 +121,7 @@ def train(
                 success=(predict(judge, images).argmax(1) == labels).float().mean().item(),
                 kl=batch.kl.sum(1).mean().item(),
                 entropy=torch.special.entr(rollout.distributions.exp()).sum(-1).mean().item(),
-                clip_fraction=sum(clipped) / len(clipped),
+                clip_fraction=sum(clip_fractions) / len(clip_fractions),
                 gradient_norm=norm,
                 zero_variance=int(zero_variance(reward).sum()),
                 tokens=rollout.tokens,
@@ -135,10 +137,10 @@ def make_batch(
 ) -> Batch:
     """A step's batch: (L, G) advantages become (B, T), as a token also pays for the KL that it leads to."""
     kl = exact_kl(rollout.distributions, reference_log_probs)
-    to_come = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
-    # Less the group's mean at the same token: a baseline for the KL to come.
-    to_come = (to_come - to_come.mean(1, keepdim=True)).flatten(0, 1)
-    per_token = advantages.flatten()[:, None] - beta * to_come
+    later_kl = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
+    # Less the group's mean at the same token, as a baseline.
+    later_kl = (later_kl - later_kl.mean(1, keepdim=True)).flatten(0, 1)
+    per_token = advantages.flatten()[:, None] - beta * later_kl
     return Batch(rollout.tokens, rollout.log_probs, reference_log_probs, kl, per_token)
 
 
@@ -154,14 +156,14 @@ def objective(
         (B,) to be maximised, and (B, T) bool where a token was clipped.
     """
     log_ratio = gather(log_probs, batch.tokens) - batch.log_probs
-    surrogate, cut = algorithm.surrogate(log_ratio, batch.advantages)
-    return (surrogate - beta * exact_kl(log_probs, batch.reference)).sum(1), cut
+    surrogate, clipped = algorithm.surrogate(log_ratio, batch.advantages)
+    return (surrogate - beta * exact_kl(log_probs, batch.reference)).sum(1), clipped
 
 
 def make_optimizer(policy: Policy, config: RLConfig):
     """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
     inputs = policy.label_inputs()
-    of_labels = set(inputs)
+    of_labels = set(inputs)  # told apart by identity: == compares the elements of tensors
     others = [one for one in policy.parameters() if one.requires_grad and one not in of_labels]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)

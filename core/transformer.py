@@ -99,6 +99,7 @@ class TransformerPolicy(Policy):
         self.guidance = guidance
         self.label = nn.Parameter(torch.zeros(LABELS, tokenizer.length, width))  # added at every position
         self.modulation = nn.Parameter(torch.zeros(LABELS, layers * 4 * width))  # added to the norms
+        # Of each block: scale 1 and shift 0 of what attention reads, then of what SwiGLU reads.
         self.norms = nn.Parameter(torch.tensor([1.0, 0.0, 1.0, 0.0]).view(1, 4, 1).repeat(layers, 1, width))
         self.embedding = nn.Embedding(tokenizer.vocabulary, width)
         self.start = nn.Parameter(torch.randn(width) * 0.02)

@@ -60,7 +60,7 @@ class PatchTokenizer(nn.Module):
 
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
         """(N, D) vectors to (N,) the nearest code of each."""
-        return torch.addmm(self.codebook.square().sum(1), vectors, self.codebook.T, alpha=-2).argmin(1)
+        return torch.cdist(vectors, self.codebook).argmin(1)
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

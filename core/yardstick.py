@@ -13,13 +13,13 @@ import torch
 from core.algorithms import Reinforce
 from core.classifiers import accuracy, predict
 from core.data import load_mnist
-from core.metrics import density_coverage, frechet, ink_fraction, interval, neighbour_radii, pixel_entropy
+from core.metrics import density_coverage, frechet, interval, neighbour_radii, pixel_entropy
 from core.objectives import exact_kl
 from core.place import Place, prepare
 from core.policies import Policy
 from core.pretrain import heldout_nll
 from core.recipes import Run
-from core.rewards import Rewards, largest_stroke
+from core.rewards import INK, Rewards, largest_stroke
 from core.rl import make_batch, objective
 
 SEED = 20_250_808  # of the evaluation; training uses small seeds
@@ -81,7 +81,7 @@ class Yardstick:
             "density": density,
             "coverage": coverage,
             "coherence": largest_stroke(images).mean().item(),
-            "ink": ink_fraction(images),
+            "ink": (images >= INK).float().mean().item(),
             "entropy": pixel_entropy(grays, labels, GRAYS),
         }
 
@@ -208,15 +208,16 @@ def relative_variance(
             for name, run in runs.items():
                 advantages = run.algorithm.advantages(reward, past)
                 batch = make_batch(rollout, advantages, reference_log_probs, run.config.beta)
-                gain, _ = objective(log_probs, batch, run.algorithm, run.config.beta)
-                parts = torch.autograd.grad(gain.mean(), parameters, retain_graph=True)
+                gains, _ = objective(log_probs, batch, run.algorithm, run.config.beta)
+                parts = torch.autograd.grad(gains.mean(), parameters, retain_graph=True)
                 gradients[name].append(torch.cat([part.flatten() for part in parts]))
         past.append(reward.mean().item())
     norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
-    # A baseline changes no mean (Williams 1992), so the least noisy of REINFORCE's runs tells it for all.
+    # A baseline changes no mean (Williams 1992): REINFORCE's runs have the same expected gradient, and the
+    # least noisy one gives its norm.
     plain = [name for name, run in runs.items() if type(run.algorithm) is Reinforce and run.config.beta == 0]
-    quiet = min(plain, key=lambda name: norms[name][0], default="")
-    norms |= {name: (norms[name][0], norms[quiet][1]) for name in plain}
+    least_noisy = min(plain, key=lambda name: norms[name][0], default="")
+    norms |= {name: (norms[name][0], norms[least_noisy][1]) for name in plain}
     return {name: own / expected - 1 if expected else None for name, (own, expected) in norms.items()}
 
 

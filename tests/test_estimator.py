@@ -45,9 +45,9 @@ def estimate(policy, reference, algorithm, config, pictures, advantages, share):
     ahead = later(kl)
     per_token = advantages[:, None] - config.beta * (ahead - (share @ ahead))
     batch = Batch(pictures, gather(log_probs.detach(), pictures), before, kl, per_token)
-    gain, cut = objective(log_probs, batch, algorithm, config.beta)
-    assert not cut.any()  # the ratio is 1 before the first update, so nothing is clipped
-    return gradient(policy, share @ gain)
+    gains, clipped = objective(log_probs, batch, algorithm, config.beta)
+    assert not clipped.any()  # the ratio is 1 before the first update, so nothing is clipped
+    return gradient(policy, share @ gains)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3])
@@ -164,14 +164,14 @@ def test_a_group_without_variance_teaches_nothing(scale):
 def test_clipping_takes_the_gradient_only_where_it_would_overshoot():
     log_ratio = torch.tensor([[0.5, 0.5, -0.5, -0.5, 0.1]], requires_grad=True)
     advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]])
-    surrogate, cut = clipped_surrogate(log_ratio, advantages, 0.2, 0.3)
+    surrogate, clipped = clipped_surrogate(log_ratio, advantages, 0.2, 0.3)
     surrogate.sum().backward()
-    assert cut.tolist() == [[True, False, False, True, False]]
-    expected = torch.where(cut, 0.0, log_ratio.detach().exp() * advantages)
+    assert clipped.tolist() == [[True, False, False, True, False]]
+    expected = torch.where(clipped, 0.0, log_ratio.detach().exp() * advantages)
     torch.testing.assert_close(log_ratio.grad, expected)
     assert surrogate[0, 0].item() == pytest.approx(1.3) and surrogate[0, 3].item() == pytest.approx(-0.8)
     again = GRPO(low=0.2, high=0.3).surrogate(log_ratio, advantages)
-    assert torch.equal(again[0], surrogate) and torch.equal(again[1], cut)
+    assert torch.equal(again[0], surrogate) and torch.equal(again[1], clipped)
 
 
 def run(kind, algorithm=None, steps=3, weights=None, **changes):
