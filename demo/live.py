@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.components import Component
 
 from demo.page import Page
+from demo.races import yours
 from demo.turns import visitor
 
 EVERY = 0.2  # seconds between questions about a live race
@@ -70,7 +71,7 @@ def follow(
         recipe, name, learned = found.get("policy") or (None, None, None)
         if name in [None, *(one[1] for one in trained)]:
             return answer(found)
-        trained = [*trained, [recipe, name, f"Yours ({len(trained) + 1}): {learned}"]]
+        trained = [*trained, [recipe, name, yours(len(trained) + 1, learned)]]
         return answer(found, gr.DownloadButton(value=engine.trainer.weights(key), visible=True), trained)
 
     page.on(start.click, started, settings, followed, trigger_mode="once")  # a double click is one race

@@ -22,8 +22,11 @@ LABELS = {  # of arguments, where the page calls them otherwise
     "digits": "Digits to learn",
     "group": "Samples of a digit",
     "lr": "Learning rate",
+    "rows": "Rows that are yours",
     "runs": "Who races",
     "seed": "Seed",
+    "steps": "Steps",
+    "temperature": "Temperature",
 }
 # Longer texts, by the headings of texts.md.
 PARTS = Path(__file__).with_name("texts.md").read_text(encoding="utf-8").removeprefix("# ").split("\n# ")

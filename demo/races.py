@@ -42,6 +42,11 @@ class Races(Shipped):
                 self._trainer = Trainer()
             return self._trainer
 
+    def trained(self, keys: str) -> list[list[str]]:
+        """The policies that a page trained before it was loaded anew, by the keys of its races."""
+        found = self._trainer.trained(list(dict.fromkeys(keys.split()))) if self._trainer else []
+        return [[recipe, name, yours(at, title)] for at, (recipe, name, title) in enumerate(found, start=1)]
+
     def leave(self, session: str) -> None:
         """A page was closed, or lost its connection."""
         if self._trainer is not None:
@@ -199,6 +204,11 @@ class Races(Shipped):
         ]
         about = {"happens": mistake.happens, "wild": mistake.wild, "racers": racers}
         return mistake, {**about, **layout(recipe, mistake.config)}
+
+
+def yours(number: int, title: str) -> str:
+    """How a policy that a visitor trained is called in lists."""
+    return f"Yours ({number}): {title}"
 
 
 def recording(name: str, says: str, points: list[dict]) -> dict:

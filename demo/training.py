@@ -266,10 +266,20 @@ class Trainer:
         over = ended and seen + len(points) == len(race.points)
         news = {"key": key, "state": race.state, "over": over, "says": says, "from": seen, "points": points}
         if over and race.points:
-            digits = [str(digit) for digit in race.runs[-1].config.digits]
-            learned = "all digits" if len(digits) == 10 else listed(digits)
-            news["policy"] = [race.models.recipe, f"mine:{key}", f"{title} on {learned}"]
+            news["policy"] = self.policy_of(race)
         return news if seen else {**news, **race.about}
+
+    def policy_of(self, race: Race) -> list[str]:
+        """What a race leaves behind: the recipe, the name and the title of its last policy."""
+        digits = [str(digit) for digit in race.runs[-1].config.digits]
+        learned = "all digits" if len(digits) == 10 else listed(digits)
+        title = f"{race.about['racers'][-1]['title']} on {learned}"
+        return [race.models.recipe, f"mine:{race.key}", title]
+
+    def trained(self, keys: list[str]) -> list[list[str]]:
+        """``policy_of`` of those races that have ended and are not forgotten."""
+        races = [self.races[key] for key in keys if key in self.races]
+        return [self.policy_of(race) for race in races if race.points and race not in self.line]
 
     def control(self, key: str, action: str) -> None:
         """Pause, resume or stop a race. Anything else does nothing; a race that is gone is left alone."""

@@ -69,12 +69,17 @@ def build(engine: Engine) -> gr.Blocks:
 def assemble(engine: Engine) -> Page:
     """The header, the tabs, and what holds for all of them."""
     with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 3600)) as blocks:
-        words(TITLE, "brand", "brand")
+        words(f"<h1>{TITLE}</h1>", "brand", "brand")
         with gr.Row(elem_id="tools"):
             words("", "chip", "chip")  # filled in by page.js while this page trains
             choices = [(RECIPES[name], name) for name in engine.recipes]
             recipe = gr.Radio(
-                choices, value=engine.recipes[0], show_label=False, container=False, elem_id="recipe"
+                choices,
+                value=engine.recipes[0],
+                label="Pictures",
+                show_label=False,
+                container=False,
+                elem_id="recipe",
             )
             present = gr.Button("Present", size="sm", elem_id="present", min_width=80)
         present.click(None, None, None, js="() => grpo.present(!grpo.root.classList.contains('presenter'))")
@@ -168,6 +173,9 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     opening = page.on(page.blocks.load, open_link, [], [all_tabs, page.steps, *others, *page.policies])
     opening.then(None, None, None, js=AGAIN)
+    keys = gr.Textbox(visible=False)
+    mine = "() => [grpo.mine()]"
+    opening.then(page.engine.trained, keys, page.trained, js=mine, api_visibility="private")
 
 
 def read_link(page: Page, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:

@@ -44,7 +44,5 @@ grpo.plot = (home, value) => {
   home.replaceChildren(chart);
 };
 
-grpo.chart = (element, props, watch) => {
-  const home = element.querySelector(".chart");
-  grpo.follow(props, watch, (value) => grpo.plot(home, value));
-};
+grpo.chart = (element, props, watch) =>
+  grpo.follow(props, watch, (value) => grpo.plot(element.querySelector(".chart"), value));

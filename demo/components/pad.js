@@ -4,7 +4,7 @@ grpo.pad = (element, props, watch, trigger) => {
   const SIZE = 28;
   const home = element.querySelector(".pad");
   const values = new Float32Array(SIZE * SIZE);
-  const canvas = make("canvas", { width: 560, height: 560, role: "img", tabindex: 0,
+  const canvas = make("canvas", { width: 560, height: 560, role: "application", tabindex: 0,
     "aria-label": "Drawing pad, for mouse or finger; arrows move the pen, space puts ink, Delete clears." });
   const context = canvas.getContext("2d");
   const clear = make("button", { type: "button", onclick: () => { values.fill(0); send(); } },

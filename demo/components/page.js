@@ -52,7 +52,8 @@ window.grpo = (() => {
     const view = {};
     controls.forEach(([tab, name, usual], i) => {
       view[name] ??= null;
-      if ((!tab || tab === root.dataset.tab) && `${values[i]}` !== `${usual}`) view[name] = values[i];
+      const here = (!tab || tab === root.dataset.tab) && !["", `${usual}`].includes(`${values[i]}`);
+      if (here) view[name] = values[i];
     });
     remember(view);
   }
@@ -94,7 +95,12 @@ window.grpo = (() => {
   addEventListener("click", ({ target, detail }) => {
     pointed ||= detail > 0;
     button = target.closest?.("button")?.id;
-    if (target.closest?.(".transport .primary, #train-example")) scrollTo(0, 0); // what it shows is on top
+    // what it shows is on top
+    if (target.closest?.(".transport .primary, #train-example, #generate-samples .cell")) scrollTo(0, 0);
+  }, true);
+  // A number too large for JSON's readers would not reach the check that refuses it.
+  addEventListener("input", ({ target }) => {
+    if (target.type === "number" && Math.abs(target.value) > 1e15) target.value = 1e15;
   }, true);
   function counted(updates, most) {
     if (button === "onestep-update") return [count(updates, most), false];
@@ -156,10 +162,14 @@ window.grpo = (() => {
   // The live runs that this page follows, by the component that shows them. A page that is loaded anew takes
   // them up where they were: so does Gradio with a page that lost its connection.
   const runs = {};
-  const run = (name) => (runs[name] ??= { key: sessionStorage.getItem(name) || "", seen: 0, over: true });
+  let kept = {}; // where a browser refuses storage to a frame, nothing outlives the page
+  try { kept = sessionStorage; } catch { /* as said */ }
+  const mine = () => kept.mine || ""; // keys of the runs that have ended
+  const run = (name) => (runs[name] ??= { key: kept[name] || "", seen: 0, over: true });
   function news(name, key, seen, over) {
     Object.assign(run(name), { key, seen, over, asked: true });
-    sessionStorage.setItem(name, over ? "" : key);
+    kept[name] = over ? "" : key;
+    if (over) kept.mine = `${mine()} ${key}`;
     const going = Object.values(runs).some((one) => !one.over);
     document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
@@ -177,5 +187,5 @@ window.grpo = (() => {
   };
 
   return { make, follow, bytes, percent, still, root, begin, remember, link, opened, turn, counted, present,
-    run, news, known };
+    run, news, known, mine };
 })();

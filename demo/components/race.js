@@ -11,7 +11,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     onclick: play }, "▶");
   const step = make("span", { class: "where" });
   home.replaceChildren(status, columns, make("div", { class: "keys" }, replay, scrub, step), charts);
-  let now = null, points = [], parts = [], timer = null, following = true;
+  let now = null, points = [], parts = [], timer = null, following = true, state = "";
   const past = new Set(); // keys of what was shown before
 
   scrub.addEventListener("input", () => {
@@ -77,9 +77,10 @@ grpo.race = (element, props, watch, trigger, { name }) => {
 
   function show(at) {
     const point = points[at]; // there is none before the first step
-    Object.assign(scrub, { max: Math.max(0, points.length - 1), value: at });
     step.textContent = !point ? ""
       : `step ${point.step + 1} of ${now.steps} · ${point.samples.toLocaleString("en")} samples each`;
+    const [max, ariaValueText] = [Math.max(0, points.length - 1), step.textContent];
+    Object.assign(scrub, { max, value: at, ariaValueText });
     parts.forEach((part, i) => {
       if (!point) return;
       const { success, kl, reward, twins } = point.racers[i];
@@ -116,13 +117,16 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     }
     if (past.has(value.key) && value.state !== "recorded") return; // late news of what was replaced
     if (value.racers && (!now || value.key !== now.key)) open(value);
-    status.textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
+    const textContent = [value.says, now && value.key === now.key && now.paid].filter(Boolean).join(" ");
+    Object.assign(status, { textContent, ariaLive: value.state === "running" ? "off" : "polite" });
     if (value.state === "lost") grpo.news(name, value.key, 0, true); // so that it is not asked for again
     if (!now || value.key !== now.key) return;
+    if (state === "paused" && value.state === "running") following = true; // whatever was looked at meanwhile
+    state = value.state;
     const known = points.length;
     if (value.from <= known) points.push(...value.points.slice(known - value.from));
     if (value.state !== "recorded") grpo.news(name, value.key, points.length, value.over);
-    if (following) show(points.length - 1);
+    if (following && !timer) show(points.length - 1);
     if (value.state === "recorded" && !known && !grpo.still.matches) play();
   });
 };

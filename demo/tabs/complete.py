@@ -34,7 +34,8 @@ def build(page: Page) -> View:
         given = within(rows, 0, most)
         found = engine.complete(picture, policy, digit, given, 1.0, seed, COUNT, recipe)
         right = found["reads"].count(digit)
-        says = f"<b>{found['title']}</b> goes on: the judge reads {right} of {COUNT} as {digit}."
+        does = f"<b>{found['title']}</b> goes on" if given < most else "All of it is yours already"
+        says = f"{does}: the judge reads {right} of {COUNT} as {digit}."
         fitted = gr.Slider(maximum=most, value=given) if given != rows else gr.Slider(maximum=most)
         return found, found["trajectory"], says, fitted
 

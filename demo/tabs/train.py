@@ -65,7 +65,7 @@ def build(page: Page) -> View:
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
         here = engine.runs(recipe, task)
-        known = [name for name in names if name in here] or here[-1:]
+        known = [name for name in names if name in here] or [name for name in ENDS if name in here]
         who = gr.Dropdown(choices=choices(recipe, task), value=known)
         offered = gr.Button(visible=engine.has_example(recipe))
         return [*recorded(recipe, task, known, *weights), who, offered]
@@ -77,7 +77,7 @@ def build(page: Page) -> View:
     settings = [page.recipe, task, names, digits, *more, seed, pad, *mix]
     live.follow(page, "train", shown, pressed, begin, settings, held=[example])
     inputs = [page.recipe, task, names, *mix]
-    page.on([names.input, *(slider.input for slider in mix)], recorded, inputs, [shown])
+    page.on([names.change, *(slider.input for slider in mix)], recorded, inputs, [shown])
     shown_mix = [EXAMPLE.get(name, 0) for name in engine.terms]
 
     def exemplify(recipe):

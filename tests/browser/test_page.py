@@ -246,6 +246,13 @@ def test_generate_draws_token_by_token_what_is_asked_for_and_the_link_brings_it_
     page.locator("#generate").get_by_role("button", name="Draw new ones").click()
     page.wait_for_function("location.search.includes('seed=1')")
     page.wait_for_function(f"{sheet} !== {first!r}")
+    seed = page.locator("#generate").get_by_label("Seed")
+    seed.fill("20000000000000000000")  # more than JSON's readers take
+    seed.press("Tab")
+    says(page, "#notice", "Seed is 1000000000000000; allowed")
+    seed.fill("1")
+    seed.press("Tab")
+    page.wait_for_function("!document.querySelector('#notice').innerText")
     page.locator("#generate-player input").fill("64")
     canvas = "document.querySelector('#generate-player canvas').toDataURL()"
     before = page.evaluate(canvas)
@@ -484,6 +491,12 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     says(page, "#train-race .status", "Recorded")
     page.locator("#train-race input").fill("60")  # of which no samples are recorded
     says(page, "#train-race .numbers", "samples of step 41")
+    page.locator("#train-who .remove-all").click()
+    says(page, "#notice", "Who races is empty; allowed: one to three of reinforce,")
+    assert "runs=" not in page.url  # the link would be refused
+    page.locator("#compare-button").click()
+    page.locator("#train-button").click()
+    page.locator("#train-who .token").nth(1).wait_for()  # the usual two
     page.locator("#train-who .token-remove").first.click()  # and last again: the order is the visitor's
     page.locator("#train-who input").click()
     page.get_by_role("option", name="REINFORCE", exact=True).click()
@@ -509,8 +522,19 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     assert numbers.bounding_box()["height"] < 100  # the figures beside the share, not under it
     page.locator("#train").get_by_role("button", name="Pause").click()
     says(page, "#train-race .status", "Paused")
+    page.locator("#train-race input").fill("0")
+    assert page.locator("#train-race .where").inner_text().startswith("step 1 of")
     page.locator("#train").get_by_role("button", name="Resume").click()
     says(page, "#train-race .status", "Live")
+    says(page, "#train-race .where", re.compile(r"step \d\d"))  # what goes on is followed again
+    # A replay runs on by itself: what is new meanwhile does not come in between.
+    page.evaluate("""() => { window.steps = []; new MutationObserver(() => window.steps.push(parseInt(
+        document.querySelector('#train-race .where').textContent.slice(5)))).observe(
+        document.querySelector('#train-race .where'), { childList: true }); }""")
+    page.locator("#train-race .keys button").click()
+    since = "window.steps.slice(window.steps.indexOf(1))"
+    page.wait_for_function(f"window.steps.includes(1) && {since}.length >= 8")
+    assert page.evaluate(since)[:8] == list(range(1, 9))
     page.locator("#train-stop").click()
     says(page, "#train-race .status", "Stopped by you")
     page.locator("#train-download").wait_for()
@@ -524,6 +548,24 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     says(page, "#generate-summary", "Yours")
     page.locator("#train-button").click()
     says(page, "#train-race .status", "Stopped by you")  # the result is not replaced by the recording
+    page.reload()
+    ready(page, "train")
+    page.locator("#generate-button").click()
+    ready(page, "generate")
+    page.locator("#generate").get_by_label("Policy").click()
+    page.get_by_role("option", name="Yours (1): REINFORCE on all digits").click()
+    says(page, "#generate-summary", "Yours")
+
+
+def test_a_training_is_shown_where_a_browser_refuses_storage_to_a_frame(visit, unhurried):
+    refused = "get() { throw new DOMException('refused', 'SecurityError'); }"
+    page = visit("?tab=train", script=f"Object.defineProperty(window, 'sessionStorage', {{ {refused} }})")
+    ready(page, "train")
+    page.locator("#train-start").click()
+    says(page, "#train-race .status", re.compile("Step [1-9]"))
+    page.locator("#train-stop").click()
+    says(page, "#train-race .status", "Stopped by you")
+    assert page.wrong == []
 
 
 def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
