@@ -491,7 +491,8 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     says(page, "#train-race .status", "Recorded")
     page.locator("#train-race input").fill("60")  # of which no samples are recorded
     says(page, "#train-race .numbers", "samples of step 41")
-    page.locator("#train-who .remove-all").click()
+    for _ in range(2):
+        page.locator("#train-who .token-remove").first.click()
     says(page, "#notice", "Who races is empty; allowed: one to three of reinforce,")
     assert "runs=" not in page.url  # the link would be refused
     page.locator("#compare-button").click()
