@@ -218,6 +218,7 @@ def serve(port: int | None = None, block: bool = True) -> gr.Blocks:
             app_kwargs={"middleware": [Middleware(Guard), Middleware(GZipMiddleware, compresslevel=5)]},
             state_session_capacity=200,  # a page that is open takes Gradio half a megabyte
             footer_links=["api"],
+            i18n=gr.I18n(en={"common.complete": "Answered."}),  # read out; Gradio has no words for it
             theme=THEME,
             head=head(),
         )
