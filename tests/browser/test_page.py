@@ -521,9 +521,7 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     numbers = page.locator("#train-race .numbers").first
     assert numbers.inner_text().splitlines()[-1].endswith("near-twins")
     assert numbers.bounding_box()["height"] < 100  # the figures beside the share, not under it
-    assert (
-        page.locator("#train-race .status").get_attribute("aria-live") == "off"
-    )  # not read at each step
+    assert page.locator("#train-race .status").get_attribute("aria-live") == "off"  # not read at each step
     page.locator("#train").get_by_role("button", name="Pause").click()
     says(page, "#train-race .status", "Paused")
     page.locator("#train-race input").fill("0")
