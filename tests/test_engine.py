@@ -519,12 +519,15 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     assert points[2]["racers"][0]["frame"] != points[2]["racers"][1]["frame"]
     assert engine.generate(f"mine:{key}", 7, 1.0, 0, 4)["count"] == 4
     assert engine.compare("steer", 7, 0, other=f"mine:{key}")["policies"][-1]["kl"] > 0
+    mine = ["pixels-8x8", f"mine:{key}", f"Yours (1): {news['policy'][2]}"]
+    assert engine.trained(f" {key} nobodys {key}") == [mine] and Engine().trained(key) == []
     packed = Path(engine.trainer.weights(key))
     assert {"config.json", "weights.safetensors"} <= set(zipfile.ZipFile(packed).namelist())
     assert list(packed.parent.iterdir()) == [packed]
     for _ in range(training.KEPT):
         follow(engine, race(engine))
     assert not packed.exists(), "it goes with the race that is forgotten"
+    assert engine.trained(key) == []
     with pytest.raises(RequestError, match="This policy is gone: the last six that were trained here"):
         engine.generate(f"mine:{key}", 7, 1.0, 0, 4)
 
