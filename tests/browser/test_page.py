@@ -529,15 +529,15 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     assert page.locator("#train-race .where").inner_text().startswith("step 1 of")
     page.locator("#train").get_by_role("button", name="Resume").click()
     says(page, "#train-race .status", "Live")
-    says(page, "#train-race .where", re.compile(r"step \d\d"))  # what goes on is followed again
+    says(page, "#train-race .where", re.compile(r"step ([5-9]|\d\d)"))  # what goes on is followed again
     # A replay runs on by itself: what is new meanwhile does not come in between.
     page.evaluate("""() => { window.steps = []; new MutationObserver(() => window.steps.push(parseInt(
         document.querySelector('#train-race .where').textContent.slice(5)))).observe(
         document.querySelector('#train-race .where'), { childList: true }); }""")
     page.locator("#train-race .keys button").click()
     since = "window.steps.slice(window.steps.indexOf(1))"
-    page.wait_for_function(f"window.steps.includes(1) && {since}.length >= 8")
-    assert page.evaluate(since)[:8] == list(range(1, 9))
+    page.wait_for_function(f"window.steps.includes(1) && {since}.length >= 4")
+    assert page.evaluate(since)[:4] == [1, 2, 3, 4]
     page.locator("#train-stop").click()
     says(page, "#train-race .status", "Stopped by you")
     page.locator("#train-download").wait_for()
