@@ -155,7 +155,7 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
 
     others = [control for _, _, control in page.linked if control not in page.policies]
 
-    def open_link(request: gr.Request):
+    def open_link(keys, request: gr.Request):
         asked, refused = read_link(page, dict(request.query_params))
         if refused:
             gr.Warning(html.escape(" ".join(refused)), duration=None, title="Not all of the link was right")
@@ -164,18 +164,19 @@ def wire(page: Page, views: dict[str, View], tabs: dict[str, gr.Tab], all_tabs: 
             control: asked[name] for of, name, control in page.linked if of in ("", tab) and name in asked
         }
         chosen = [given.get(control, control.value) for control in (page.recipe, *page.policies)]
+        trained = page.engine.trained(keys)  # before the page was loaded anew
         return [
             gr.Tabs(selected=tab),
             gr.Walkthrough(selected=asked["step"]) if "step" in asked else gr.skip(),
+            trained,
             *(given.get(control, gr.skip()) for control in others),
-            *page.fit(chosen[0], [], *chosen[1:]),
+            *page.fit(chosen[0], trained, *chosen[1:]),
         ]
 
-    opening = page.on(page.blocks.load, open_link, [], [all_tabs, page.steps, *others, *page.policies])
-    opening.then(None, None, None, js=AGAIN)
     keys = gr.Textbox(visible=False)
-    mine = "() => [grpo.mine()]"
-    opening.then(page.engine.trained, keys, page.trained, js=mine, api_visibility="private")
+    set_by_it = [all_tabs, page.steps, page.trained, *others, *page.policies]
+    opening = page.on(page.blocks.load, open_link, [keys], set_by_it, js="() => [grpo.mine()]")
+    opening.then(None, None, None, js=AGAIN)
 
 
 def read_link(page: Page, query: dict[str, str]) -> tuple[dict[str, Any], list[str]]:

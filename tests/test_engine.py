@@ -26,10 +26,11 @@ from demo import answers, checks, drawing, pictures, record, shipped, training
 from demo.checks import RequestError
 from demo.components import SEVEN
 from demo.engine import Engine
-from demo.page import refused
+from demo.page import Page, refused
 from demo.races import EXAMPLE, MISTAKES
 from demo.sentences import samples_to, verdict
 from demo.shipped import COLOURS, TOKENS
+from demo.tabs import train
 from demo.tabs.results import frontier, headline, ladder, mistakes, with_interval
 from demo.ui import assemble, read_link
 
@@ -443,6 +444,17 @@ def test_a_missing_or_damaged_run_is_left_out_and_nothing_else(tmp_path):
     assert "guidance" not in [name for _, name in engine.mistakes()]  # its recipe is not here
     shutil.rmtree(here / "judge")
     assert Engine(tmp_path).recipes == []
+
+
+def test_where_neither_reinforce_nor_grpo_is_here_another_run_is_shown_alone(monkeypatch):
+    with gr.Blocks() as blocks:
+        recipe = gr.Radio(["pixels-8x8"], value="pixels-8x8")
+        view = train.build(Page(blocks, Engine(), recipe, gr.Radio(), gr.HTML(), gr.State([])))
+    weights = [1.0, *(0.0 for _ in view.inputs[4:])]
+    for here, raced in ((["grpo-kl", "grpo-scaled"], ["grpo-scaled"]), (["grpo", "grpo-scaled"], ["grpo"])):
+        monkeypatch.setattr(Engine, "runs", lambda self, recipe, task, here=here: here)
+        shown, who, _ = view.show("pixels-8x8", "steer", [], *weights)
+        assert who.value == raced and len(shown["racers"]) == 1
 
 
 def test_the_classifier_of_another_recipe_is_refused_in_words(tmp_path):

@@ -163,7 +163,7 @@ window.grpo = (() => {
   // them up where they were: so does Gradio with a page that lost its connection.
   const runs = {};
   let kept = {}; // where a browser refuses storage to a frame, nothing outlives the page
-  try { kept = sessionStorage; } catch { /* as said */ }
+  try { kept = sessionStorage; } catch { /* refused */ }
   const mine = () => kept.mine || ""; // keys of the runs that have ended
   const run = (name) => (runs[name] ??= { key: kept[name] || "", seen: 0, over: true });
   function news(name, key, seen, over) {

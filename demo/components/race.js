@@ -79,8 +79,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
     const point = points[at]; // there is none before the first step
     step.textContent = !point ? ""
       : `step ${point.step + 1} of ${now.steps} · ${point.samples.toLocaleString("en")} samples each`;
-    const [max, ariaValueText] = [Math.max(0, points.length - 1), step.textContent];
-    Object.assign(scrub, { max, value: at, ariaValueText });
+    Object.assign(scrub, { max: Math.max(0, points.length - 1), value: at, ariaValueText: step.textContent });
     parts.forEach((part, i) => {
       if (!point) return;
       const { success, kl, reward, twins } = point.racers[i];

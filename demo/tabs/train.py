@@ -65,7 +65,8 @@ def build(page: Page) -> View:
     def show(recipe, task, names, *weights):
         """For another recipe or task, whose runs are others."""
         here = engine.runs(recipe, task)
-        known = [name for name in names if name in here] or [name for name in ENDS if name in here]
+        ends = [name for name in ENDS if name in here] or here[-1:]
+        known = [name for name in names if name in here] or ends
         who = gr.Dropdown(choices=choices(recipe, task), value=known)
         offered = gr.Button(visible=engine.has_example(recipe))
         return [*recorded(recipe, task, known, *weights), who, offered]
