@@ -182,6 +182,12 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
     return hub.fetch(name)
 
 
+def fingerprint(folder: Path) -> str:
+    """A short name for the very weights in a folder; empty where there are none."""
+    path = folder / "weights.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+
+
 def available(root: Path = ROOT) -> list[str]:
     """Names of the checkpoints below ``root``."""
     return sorted(path.parent.relative_to(root).as_posix() for path in root.rglob("config.json"))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision.datasets.mnist import MNIST, read_image_file, read_label_file
 from torchvision.datasets.utils import download_and_extract_archive
 
-from core.files import prune
+from core.files import made
 
 
 class DataError(RuntimeError):
@@ -44,9 +44,9 @@ def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tenso
     path = raw / archive.removesuffix(".gz")
     try:
         if not path.exists():
-            download_and_extract_archive(MNIST.mirrors[0] + archive, raw, md5=md5)
+            with made(raw):
+                download_and_extract_archive(MNIST.mirrors[0] + archive, raw, md5=md5)
     except (OSError, RuntimeError, ValueError) as error:  # no network, a refusal, a damaged archive
-        prune(raw)
         why = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
             f"{path} is missing and could not be downloaded ({why}); put it there, or name a folder that "

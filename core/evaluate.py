@@ -22,6 +22,7 @@ import tyro
 from tqdm import tqdm
 
 from core import checkpoints
+from core.checkpoints import fingerprint
 from core.classifiers import predict
 from core.files import reserved, write_json
 from core.metrics import best_of_n_kl, best_of_n_success
@@ -29,7 +30,7 @@ from core.mistakes import MISTAKES, Mistake, as_used, learner, start_of
 from core.place import Place, Where, command
 from core.policies import Policy
 from core.recipes import STARTS, Run, find_recipe
-from core.report import Report, fingerprint, means, read_metrics, text
+from core.report import Report, means, read_metrics, text
 from core.rewards import Rewards
 from core.rl import train
 from core.yardstick import Yardstick, confident, draw, gradient_variance, samples_to_success
@@ -69,21 +70,23 @@ class Evaluation:
             weights = fingerprint(place.folder("tokenizer"))
             report.measure("real, through the tokenizer", weights, yardstick.reconstructed)
         report.measure("random pixels", "", lambda: yardstick.noise(self.samples))
-        guide = place.root / "guide-8x8" / "scratch" / "reinforce"
+        there = dataclasses.replace(place, recipe=find_recipe("guide-8x8"))
+        guide = there.folder("scratch/reinforce")
         if place.recipe.name == "pixels-8x8" and checkpoints.exists(guide):
-            sevens = torch.full((self.samples,), 7)
+            sevens, of_sevens = torch.full((self.samples,), 7), functools.partial(self.yardstick_of, (7,))
 
             def drawn() -> dict[str, float]:
-                return self.yardstick_of((7,)).pictures(draw(place.policy(guide), None, sevens)[0], sevens)
+                return of_sevens().pictures(draw(there.policy(guide), None, sevens)[0], sevens)
 
-            chance = "random pixels, asked for a 7"
-            report.measure(chance, "", lambda: self.yardstick_of((7,)).noise(self.samples))
+            report.measure("random pixels, asked for a 7", "", lambda: of_sevens().noise(self.samples))
             report.measure("guide's recipe", fingerprint(guide), drawn)
         for task, runs in place.recipe.tasks.items():
             named = (STARTS[task], *(f"{task}/{name}" for name in runs))
             if any(checkpoints.exists(place.folder(name)) for name in named):
                 place.require(STARTS[task])
                 self.task(task)
+            else:
+                report.keep_all(task)
         report.write(done=True)
         return read_metrics(place)
 
@@ -93,6 +96,8 @@ class Evaluation:
         start, digits = place.start(task), {digit for run in runs.values() for digit in run.config.digits}
         yardstick, labels = self.asked_for(sorted(digits))
         weights = fingerprint(place.folder(STARTS[task]))
+        if not report.known(start_row(task), weights):
+            report.forget(task)  # what was measured before is of runs from another start
         images, _ = draw(start, None, labels)  # for its row and for best-of-N
 
         def plain() -> dict[str, float]:
@@ -105,7 +110,7 @@ class Evaluation:
         for name in tqdm(runs, desc=f"evaluate {task}"):
             if checkpoints.exists(place.folder(f"{task}/{name}")):
                 self.run(task, name, start)
-            elif report.known(start_row(task), weights):  # measured before, from this very start
+            else:
                 report.keep(task, name)
         grpo = f"{task}: grpo"
         if STARTS[task] == "random" or grpo not in report.rows:
@@ -191,8 +196,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
         for name, mistake in tqdm(MISTAKES.items(), desc="evaluate mistakes"):
             here = dataclasses.replace(place, recipe=find_recipe(mistake.recipe))
             labels = torch.tensor(mistake.config.digits).repeat_interleave(samples)
-            start = fingerprint(here.folder(start_of(mistake, mistake.task)))
-            about = {"start": start, "samples": len(labels), "seeds": seeds, "settings": settings_of(mistake)}
+            about = {"samples": len(labels), "seeds": seeds, **provenance(here, mistake)}
             if resume and about.items() <= before.get(name, {}).items():
                 continue
             yardstick = Yardstick(here, mistake.config.digits)
@@ -207,9 +211,11 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
     return metrics
 
 
-def settings_of(mistake: Mistake) -> list[str]:
-    """What the mistake and the same done right are trained with: another setting is measured anew."""
-    return [f"{run.algorithm} {run.config}" for run in (mistake, mistake.right)]
+def provenance(place: Place, mistake: Mistake) -> dict[str, list[str]]:
+    """What a mistake and the same done right come from: where any has changed, they are measured anew."""
+    names = ("classifier", "judge", STARTS[mistake.task], start_of(mistake, mistake.task))
+    settings = [f"{run.algorithm} {run.config}" for run in (mistake, mistake.right)]
+    return {"weights": [fingerprint(place.folder(name)) for name in names], "settings": settings}
 
 
 def learn(place: Place, task: str, run: Run, seed: int) -> Policy:

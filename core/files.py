@@ -31,10 +31,17 @@ def write_json(path: Path, value, indent: int | None = None) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def prune(folder: Path) -> None:
-    """Remove a folder and its parents, as far as they are empty."""
-    with suppress(OSError, ValueError):  # ValueError: a name that no file system has
-        os.removedirs(folder)
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder and its parents are made; those that were not there before and hold nothing are removed."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for one in missing:
+            with suppress(OSError, ValueError):  # ValueError: a name that no file system has
+                one.rmdir()
 
 
 @contextmanager
@@ -74,8 +81,7 @@ def reserved(path: Path) -> Iterator[None]:
     path = Path(os.path.abspath(path))
     with ExitStack() as stack:
         try:
-            stack.callback(prune, path.parent)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(made(path.parent))
             free = shutil.disk_usage(path.parent).free
             lock = FileLock(path.with_name(f".writing-{path.name}.lock"))
             lock.acquire(timeout=0)

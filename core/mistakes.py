@@ -96,7 +96,7 @@ MISTAKES = {
         wild="Image models tuned on a reward alone over-optimise it (Black et al. 2024, arXiv 2305.13301).",
     ),
     "no-pretraining": Mistake(
-        says="starts from random weights",
+        says="starts from random weights: its KL is to those",
         start="random",
         happens="In noise no picture is paid much more than another, so a group does not say where to go.",
         wild="The course guide's script starts that way: after its 100 epochs it draws gray noise.",

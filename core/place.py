@@ -88,12 +88,26 @@ class Place:
     def policy(self, name: str | Path, guidance: float = 1.0) -> Policy:
         """A policy of the recipe, by its name or its folder; ``guidance`` other than 1 replaces its own."""
         name = name if isinstance(name, Path) else f"{self.recipe.name}/{name}"
-        policy = checkpoints.load_policy(name, self.root).to(self.device)
+        folder = checkpoints.locate(name, self.root)
+        self.check(folder)
+        policy = checkpoints.load_policy(folder).to(self.device)
         if guidance != 1:
             if self.recipe.kind != "transformer":
                 raise ValueError(f"guidance is {guidance}; an LSTM of {self.recipe.name} knows only 1: none.")
             policy.guidance = guidance
         return policy
+
+    def check(self, folder: Path) -> None:
+        """Raise CheckpointError where a checkpoint is another recipe's, or a policy of another shape than the
+        recipe's: what is trained from it would be saved as what it is not.
+        """
+        checkpoints.check_recipe(folder, self.recipe.name)
+        config = checkpoints.read_config(folder)
+        found, is_policy = config.get("model"), config.get("kind") in checkpoints.POLICIES
+        if not is_policy or not isinstance(found, dict):
+            return
+        if found != self.recipe.policy_shape(found.get("guidance", 1.0)):
+            raise CheckpointError(f"{folder} is not of the shape that {self.recipe.name} has; train it anew.")
 
     def start(self, task: str, guidance: float = 1.0) -> Policy:
         """The policy that a task's RL starts from."""
@@ -135,9 +149,9 @@ class Place:
 
 
 def trained_with(folder: Path) -> list:
-    """The settings of a run, but for its seed."""
+    """What a run was trained with, but for its seed: the weights of its start, and the settings."""
     config = checkpoints.read_config(folder)
-    return [config.get(name) for name in ("algorithm", "config", "rewards")]
+    return [config.get(name) for name in ("start", "algorithm", "config", "rewards")]
 
 
 def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:

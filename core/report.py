@@ -3,11 +3,9 @@
 ``python -m docs.results`` writes the other tables.
 """
 
-import hashlib
 from collections.abc import Callable, Collection
-from pathlib import Path
 
-from core.checkpoints import CheckpointError
+from core.checkpoints import CheckpointError, fingerprint
 from core.files import read_json, write_json
 from core.metrics import interval
 from core.place import Place
@@ -73,6 +71,18 @@ class Report:
             self.rows[row] = self.rows_before[row]
             self.runs.setdefault(task, {})[name] = self.runs_before[task][name]
 
+    def keep_all(self, task: str) -> None:
+        """Leave what was measured before of a task as it is."""
+        self.rows |= {row: found for row, found in self.rows_before.items() if row.startswith(f"{task}: ")}
+        if task in self.runs_before:
+            self.runs[task] = self.runs_before[task]
+
+    def forget(self, task: str) -> None:
+        """Measure all of a task anew."""
+        for row in [row for row in self.rows_before if row.startswith(f"{task}: ")]:
+            del self.rows_before[row]
+        self.runs_before.pop(task, None)
+
     def mean(self, row: str, column: str) -> float:
         return self.rows[row]["values"][column]["mean"]
 
@@ -103,12 +113,6 @@ def means(seeds: Collection[dict]) -> dict[str, dict]:
         if values:
             found[name] = {"mean": sum(values) / len(values), "interval": interval(values)}
     return found
-
-
-def fingerprint(folder: Path) -> str:
-    """A short name for the very weights in a folder; empty where there are none."""
-    path = folder / "weights.safetensors"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
 def cell(value: dict | None, style: str) -> str:

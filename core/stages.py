@@ -6,7 +6,7 @@ A stage yields the records of its training, one by one: the command line draws a
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from core import checkpoints
 from core.classifiers import accuracy, train_classifier
 from core.configs import ClassifierConfig, PretrainConfig, TokenizerConfig
 from core.data import halves, load_mnist
-from core.files import replaced
+from core.files import replaced, reserved
 from core.parallel import pooled, rank, ranks, share
 from core.place import Place, prepare
 from core.pretrain import heldout_nll, pretrain
@@ -61,6 +61,9 @@ def classifier_stage(place: Place, kind: str, config: ClassifierConfig, seed: in
 def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path) -> Iterator:
     """Train the patch tokenizer; ``core.evaluate`` measures how well the judge reads what it decodes."""
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
+    ships = out == place.folder("tokenizer")
+    if ships and shape != place.recipe.tokenizer_shape:
+        raise ValueError("what ships has the recipe's codes, dim and channels; --out takes others.")
     images, test = (prepare(place.recipe)(load_mnist(half, place.data_root)[0]) for half in (True, False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,7 +78,7 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     mse = (drawn - test).square().mean().item()
     about = {"recipe": place.recipe.name, "seed": seed, "test_mse": mse, "config": dataclasses.asdict(config)}
     checkpoints.save(out, tokenizer, "tokenizer", shape, about, curve)
-    if out == place.folder("tokenizer"):
+    if ships:
         place.save_random()  # it holds the tokenizer, and every policy starts from it
 
 
@@ -114,13 +117,17 @@ def rl_stage(
     shape = recipe.policy_shape(config.guidance)
     rewards = Rewards(place.classifier(), reference, run.rewards)
     about = {"recipe": recipe.name, "task": task, "run": name, "seed": seed, "rewards": rewards.weights}
+    about["start"] = checkpoints.fingerprint(place.folder(STARTS[task]))
     about["algorithm"] = {"name": type(run.algorithm).__name__, **dataclasses.asdict(run.algorithm)}
     about["config"] = dataclasses.asdict(config)
     # Each rank has random numbers of its own.
     generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
-    own, judge = share(config), place.judge()
-    with replaced(place.snapshot_folder(task, name)) if wanted else nullcontext() as kept:
+    own, judge, kept = share(config), place.judge(), place.snapshot_folder(task, name)
+    with ExitStack() as held:
+        if wanted:
+            held.enter_context(reserved(kept))
+            kept = held.enter_context(replaced(kept))
         for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
             curve.append(rounded(record))
             if record.step + 1 in wanted and record.step + 1 < config.steps:
@@ -165,7 +172,7 @@ def unless_whole(stage: Stage, place: Place) -> Iterator:
     kind = stage.title if stage.title in checkpoints.BUILDERS else place.recipe.kind
     try:
         checkpoints.load(stage.folder, (kind,))
-        checkpoints.check_recipe(stage.folder, place.recipe.name)
+        place.check(stage.folder)
         if "run" in checkpoints.read_config(stage.folder):
             checkpoints.read_curve(stage.folder)
         print(f"{stage.title}: kept")

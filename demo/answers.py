@@ -24,7 +24,7 @@ from demo.settings import layout
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
 # Near-twins differ in less than this share of their ink, by picture size: a stroke that is moved by a pixel
-# changes more of a fine picture. Of a hundred real digits at most three have one, but for the ones.
+# changes more of a fine picture. Of a hundred real digits at most a dozen have one, but for the ones.
 TWIN = {8: 0.075, 28: 0.14}
 GROUP = 16
 SPREAD = 1024  # samples from which it is measured how much a group's mean varies

@@ -56,4 +56,5 @@ def centred(drawing: torch.Tensor) -> torch.Tensor:
     ink = drawing[0, 0] / drawing.sum()
     down = round((SIZE - 1) / 2 - (ink.sum(1) @ places).item())
     right = round((SIZE - 1) / 2 - (ink.sum(0) @ places).item())
-    return drawing.roll((down, right), (2, 3))
+    wide = F.pad(drawing, (SIZE,) * 4)  # what is moved out of the picture is gone
+    return wide[:, :, SIZE - down : 2 * SIZE - down, SIZE - right : 2 * SIZE - right]

@@ -87,11 +87,9 @@ class Engine(Races):
     # Checks that need to know what is here.
 
     def _policy(self, value: Any, recipe: str) -> str:
-        guests = self._models[recipe].guests if recipe in self._models else {}
-        if isinstance(value, str) and value in guests:  # not named among what is allowed: it is one visitor's
-            return value
         if isinstance(value, str) and value.startswith("mine:"):
-            raise RequestError("This policy is gone: the last six that were trained here are kept.")
+            self.models(recipe).guest(value)  # not named among what is allowed: it is one visitor's
+            return value
         return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:

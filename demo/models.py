@@ -37,7 +37,7 @@ class Models:
         self.recipe, self.root = recipe, root
         self.lock = threading.Lock()
         self.loaded: dict[str, object] = {}
-        self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
+        self.guests: dict[str, tuple[Policy, str]] = {}  # by "mine:KEY", see ``guest``
         self.draw = lru_cache(KEPT)(self._draw)
 
     def _once(self, name: str, make):
@@ -53,9 +53,16 @@ class Models:
 
     def policy(self, name: str) -> Policy:
         """A shipped policy by the name of its checkpoint, or a visitor's by "mine:KEY"."""
-        if name in self.guests:
-            return self.guests[name][0]
+        if name.startswith("mine:"):
+            return self.guest(name)[0]
         return self._once(name, lambda: load_policy(f"{self.recipe}/{name}", self.root))
+
+    def guest(self, name: str) -> tuple[Policy, str]:
+        """A policy trained in the page, and the name of its start."""
+        found = self.guests.get(name)
+        if found is None:
+            raise RequestError("This policy is gone: the last six that were trained here are kept.")
+        return found
 
     @property
     def classifier(self):
@@ -71,8 +78,8 @@ class Models:
 
     def start(self, name: str) -> str:
         """The policy that another one's RL started from; itself where there was none."""
-        if name in self.guests:
-            return self.guests[name][1]
+        if name.startswith("mine:"):
+            return self.guest(name)[1]
         return STARTS.get(name.split("/")[0], name)
 
     def rewards(

@@ -175,9 +175,9 @@ class Trainer:
             if len(self.line) >= QUEUE:
                 raise RequestError(f"{QUEUE} trainings run or wait already; please try again in a minute.")
             race = Race(self, *settings)
+            race.start()  # first: one that no thread can be had for must not stand in the line
             self.races[race.key] = race
             self.line = [*self.line, race]
-            race.start()
         return self.follow(race.key, 0)
 
     def assign(self, key: str, visitor: tuple[str, str]) -> None:
@@ -216,13 +216,15 @@ class Trainer:
 
     def weights(self, key: str) -> str:
         """The last policy of a race as a zip of the two files of a checkpoint; returns its path."""
-        race = self.races[key]
+        race, path = self.races[key], f"{self.folder.name}/policy-{key}.zip"
         recipe, policy = RECIPES[race.models.recipe], race.policies[-1]
         shape = recipe.policy_shape(policy.guidance)
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(dir=self.folder.name) as scratch:
             folder, about = Path(scratch) / "policy", {"recipe": recipe.name, "trained": "live, in the page"}
             save(folder, policy, recipe.kind, shape, about)
-            return shutil.make_archive(f"{self.folder.name}/policy-{key}", "zip", folder)
+            # Two answers at once may ask for it, and one of them be read already.
+            os.replace(shutil.make_archive(f"{scratch}/policy", "zip", folder), path)
+        return path
 
     def leave(self, session: str) -> None:
         """A page was closed, loaded anew or lost its connection: its race waits until it asks again."""

@@ -14,7 +14,7 @@ import torch
 
 from core import checkpoints, load_judge, load_policy
 from core.configs import RLConfig
-from core.recipes import RECIPES
+from core.recipes import RECIPES, STARTS
 from core.report import fingerprint
 from demo.engine import Engine
 from docs.results import metrics_files, text
@@ -125,6 +125,7 @@ def test_checkpoints_and_metrics_belong_together(recipe):
                 and type(run.algorithm)(**settings) == run.algorithm
             )
             assert about["rewards"] == run.rewards
+            assert about["start"] == fingerprint(checkpoints.ROOT / recipe / STARTS[task])
             assert about["model"].get("guidance", 1.0) == run.config.guidance
 
 

@@ -232,6 +232,11 @@ def test_a_drawing_is_brought_into_mnists_box_and_its_centre():
     ink = shaped[0, 0] / shaped.sum()
     centre = (ink.sum(0) @ torch.arange(28.0)).item(), (ink.sum(1) @ torch.arange(28.0)).item()
     assert centre == (pytest.approx(13.5, abs=0.6), pytest.approx(13.5, abs=0.6))
+    low = torch.zeros(1, 1, 28, 28)
+    low[0, 0, :2, 4] = 1  # what is moved out at the top does not come back at the bottom
+    low[0, 0, 20:, 10:20] = 1
+    rows = (drawing.centred(low)[0, 0] > 0).nonzero()[:, 0]
+    assert (rows.min(), rows.max()) == (11, 18)
 
 
 def test_an_empty_pad_is_paid_nothing_and_an_empty_sheet_shows_what_it_would_be_paid(engine):
@@ -536,12 +541,29 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     packed = Path(engine.trainer.weights(key))
     assert {"config.json", "weights.safetensors"} <= set(zipfile.ZipFile(packed).namelist())
     assert list(packed.parent.iterdir()) == [packed]
+    with zipfile.ZipFile(packed) as read:  # whole, though it is asked for again meanwhile
+        engine.trainer.weights(key)
+        assert read.testzip() is None
     for _ in range(training.KEPT):
         follow(engine, race(engine))
     assert not packed.exists(), "it goes with the race that is forgotten"
     assert engine.trained(key) == []
     with pytest.raises(RequestError, match="This policy is gone: the last six that were trained here"):
         engine.generate(f"mine:{key}", 7, 1.0, 0, 4)
+    with pytest.raises(RequestError, match="This policy is gone"):  # forgotten while the question waited
+        engine.models("pixels-8x8").draw(f"mine:{key}", 7, 1.0, 5, 4)
+
+
+def test_a_race_that_cannot_begin_keeps_nobody_waiting(engine, monkeypatch):
+    def refused(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Race, "start", refused)
+        with pytest.raises(RuntimeError):
+            race(engine)
+    news, _ = follow(engine, race(engine))
+    assert news["state"] == "done"
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -23,7 +23,7 @@ import core.stages
 from core import checkpoints, files, load_policy
 from core.configs import ClassifierConfig
 from core.data import DataError, load_mnist
-from core.files import prune, reserved, settle
+from core.files import made, reserved, settle
 from core.recipes import RECIPES
 from core.train import main
 
@@ -161,10 +161,13 @@ def test_ctrl_c_says_how_to_go_on(quick, tmp_path, monkeypatch, capsys):
 
 
 def test_folders_that_stay_empty_are_removed_and_no_others(tmp_path):
-    (tmp_path / "here" / "a" / "b").mkdir(parents=True)
-    (tmp_path / "here" / "kept").touch()
-    prune(tmp_path / "here" / "a" / "b")
-    assert [path.name for path in (tmp_path / "here").iterdir()] == ["kept"]
+    (tmp_path / "mine").mkdir()
+    with made(tmp_path / "mine" / "a" / "b"):
+        assert (tmp_path / "mine" / "a" / "b").is_dir()
+    assert list((tmp_path / "mine").iterdir()) == []  # and it was there before
+    with made(tmp_path / "mine" / "a" / "b"):
+        (tmp_path / "mine" / "a" / "kept").touch()
+    assert [path.name for path in (tmp_path / "mine" / "a").iterdir()] == ["kept"]
 
 
 # MNIST.

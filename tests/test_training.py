@@ -131,6 +131,7 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
     # What is pretrained next starts with the tokenizer that ships, not with an older one.
     assert command("tokenizer --recipe tiny-patches --ship --steps 3", tmp_path) == 0
     assert not torch.equal(load_policy("tiny-patches/random", tmp_path / "ship").tokenizer.codebook, codebook)
+    assert command("tokenizer --recipe tiny-patches --ship --steps 3 --codes 5", tmp_path) == 2
 
 
 def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monkeypatch, tmp_path, capsys):
@@ -175,6 +176,12 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     shutil.rmtree(place.folder("steer/reinforce"))
     without = evaluate.evaluate(place, samples=300, resume=True)
     assert without["rows"] == again["rows"] and without["runs"] == again["runs"]
+    # And those of a task of which nothing is here.
+    for name in ("steer", "unlabelled"):
+        place.folder(name).rename(tmp_path / name)
+    assert evaluate.evaluate(place, samples=300, resume=True) == without
+    for name in ("steer", "unlabelled"):
+        (tmp_path / name).rename(place.folder(name))
     # Where a run was trained anew, so is the variance of its task measured.
     with monkeypatch.context() as otherwise:
         otherwise.setattr(evaluate, "gradient_variance", lambda *_: {"anew": True})
@@ -204,6 +211,24 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
     assert "| scaled: mistake | 2 |" in text(found)
     assert "digit 4 | mistake: advantages divided by their deviation | 2 |" in results.text(found)
+    # From another start, all of its task is measured anew, and a seed that came from the old one is no seed
+    # of the run any more.
+    assert command("grpo --recipe tiny-4x4 --seed 1", tmp_path) == 0
+    old = {row["name"]: row["values"] for row in again["rows"]}
+    about = {"recipe": "tiny-4x4", "seed": 0}
+    recipe = place.recipe
+    checkpoints.save(
+        place.folder("unlabelled"), place.new_policy(1), recipe.kind, recipe.policy_shape(), about
+    )
+    anew = evaluate.evaluate(place, samples=300, resume=True)
+    new = {row["name"]: row["values"] for row in anew["rows"]}
+    assert new["steer: grpo"]["kl"]["mean"] > 2 * old["steer: grpo"]["kl"]["mean"]
+    assert "steer: reinforce" in old and "steer: reinforce" not in new
+    assert list(place.seeds("steer", "grpo")) == ["0", "1"]  # of the old start, both
+    assert command("grpo --recipe tiny-4x4 --ship", tmp_path) == 0
+    assert list(place.seeds("steer", "grpo")) == ["0"]
+    with pytest.raises(pytest.fail.Exception, match="it was measured before"):
+        evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50)
 
 
 def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand_in, monkeypatch, tmp_path):
@@ -222,6 +247,9 @@ def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand
 
     def interrupted(stage):
         assert next(record for record in stage.records if record.step == 5)
+        run, elsewhere = place.recipe.tasks["steer"]["grpo"], tmp_path / "elsewhere"
+        with pytest.raises(ValueError, match=r"another process is writing .*snapshots"):
+            next(core.stages.rl_stage(place, "steer", "grpo", run, 0, elsewhere, snapshots=True))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -267,6 +295,16 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     said = capsys.readouterr().out
     assert "steer/grpo: kept" in said and "steer/grpo seed 1: kept" not in said
     assert "steer/reinforce: kept" not in said, "its curve was damaged"
+    # Starts of another shape than the recipe has now are neither trained on nor kept.
+    wider = dataclasses.replace(RECIPES["tiny-4x4"], shape={"width": 40})
+    monkeypatch.setitem(RECIPES, "tiny-4x4", wider)
+    for words in ("pretrain --start unlabelled", "grpo"):
+        assert command(f"{words} --recipe tiny-4x4", tmp_path) == 1
+        assert "is not of the shape that tiny-4x4 has; train it anew." in capsys.readouterr().err
+    assert command("all --recipe tiny-4x4 --resume", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "judge: kept" in said and "random: kept" not in said and "steer/grpo: kept" not in said
+    assert load_policy("tiny-4x4/steer/grpo", tmp_path / "ship").width == 40
 
 
 @pytest.mark.parametrize(
