@@ -83,7 +83,6 @@ class Evaluation:
         for task, runs in place.recipe.tasks.items():
             named = (STARTS[task], *(f"{task}/{name}" for name in runs))
             if any(checkpoints.exists(place.folder(name)) for name in named):
-                place.require(STARTS[task])
                 self.task(task)
             else:
                 report.keep_all(task)

@@ -109,9 +109,7 @@ def draw_staircase(report: dict, task: str, names: list[str], path: Path) -> Non
 
 
 def draw_frontier(report: dict, task: str, path: Path) -> None:
-    """Success against the KL that it cost, with best-of-N and a bound: a policy that is always right is at
-    least -log(success of the start) away from it.
-    """
+    """Success against the KL spent, with best-of-N and the least KL of a policy that is always right."""
     rows = {row["name"]: row["values"] for row in report["rows"]}
     figure, axis = plt.subplots(figsize=(9, 6))
     start = rows[f"{task}: start ({STARTS[task]})"]["success"]["mean"]
@@ -128,25 +126,29 @@ def draw_frontier(report: dict, task: str, path: Path) -> None:
     save(figure, path)
 
 
-def draw_sheet(policy: Policy, judge: Classifier, title: str, path: Path) -> None:
-    """A hundred samples, ten a label; what the judge reads as another digit stands in a frame."""
-    images, failed = judged_samples(policy, judge, torch.arange(10).repeat_interleave(10), seed=0)
+def draw_sheet(run: Path, judge: Classifier, path: Path) -> None:
+    """Rows of ten samples for each digit that a run learned; what the judge reads otherwise is framed."""
+    config = checkpoints.read_config(run)
+    digits = torch.tensor(config["config"]["digits"])
+    labels = digits.repeat_interleave(10 * (10 // len(digits)))
+    images, failed = judged_samples(checkpoints.load_policy(run), judge, labels, seed=0)
     figure, axis = plt.subplots(figsize=(8, 8.4))
     show(axis, images, failed, columns=10)
-    axis.set_title(f"{title}: the judge reads {100 - int(failed.sum())} of 100 as asked")
+    right = len(labels) - int(failed.sum())
+    axis.set_title(f"{config['task']}/{config['run']}: the judge reads {right} of {len(labels)} as asked")
     save(figure, path)
 
 
 def draw_steps(place: Place, judge: Classifier, task: str, name: str, path: Path) -> None:
     """One sample a label along a run's training, from the same random numbers."""
-    seen, parts = [], []
+    seen, parts, digits = [], [], place.recipe.tasks[task][name].config.digits
     for samples, policy in place.along(task, name):
         seen.append(f"{samples:,}")
-        parts.append(judged_samples(policy, judge, torch.arange(10), seed=3))
+        parts.append(judged_samples(policy, judge, torch.tensor(digits), seed=3))
     images, failed = (torch.cat(part) for part in zip(*parts, strict=True))
     figure, axis = plt.subplots(figsize=(9, 0.9 * len(seen) + 0.5))
-    height = show(axis, images, failed, columns=10)
-    axis.set_xticks([height * (i + 0.5) for i in range(10)], range(10))
+    height = show(axis, images, failed, columns=len(digits))
+    axis.set_xticks([height * (i + 0.5) for i in range(len(digits))], digits)
     axis.set_yticks([height * (i + 0.5) for i in range(len(seen))], seen)
     axis.set(title=f"{task}/{name}", xlabel="digit asked for", ylabel="samples seen")
     save(figure, path)
@@ -193,15 +195,13 @@ def show(axis, images: torch.Tensor, failed: torch.Tensor, columns: int) -> int:
 
 def beside_checkpoint(place: Place, folder: Path) -> None:
     """curve.png and samples.png of a single run, beside its weights."""
-    config = checkpoints.read_config(folder)
-    curve = columns(checkpoints.read_curve(folder), TRAINING)
-    draw_lines({config["run"]: [curve]}, TRAINING, folder / "curve.png")
-    policy = checkpoints.load_policy(folder)
-    draw_sheet(policy, place.judge().cpu(), f"{config['task']}/{config['run']}", folder / "samples.png")
+    name, curve = checkpoints.read_config(folder)["run"], columns(checkpoints.read_curve(folder), TRAINING)
+    draw_lines({name: [curve]}, TRAINING, folder / "curve.png")
+    draw_sheet(folder, place.judge().cpu(), folder / "samples.png")
 
 
 def draw_all(place: Place, out: Path) -> None:
-    """Every figure of a recipe, from its metrics.json and its checkpoints."""
+    """Every figure of a recipe, from its metrics.json and those of its checkpoints that are here."""
     report, judge = read_metrics(place), place.judge().cpu()  # pictures are judged there
     for task, runs in report["runs"].items():
         steps = [name for name in confident(place.recipe.tasks[task]) if name in runs]  # of the staircase
@@ -210,8 +210,7 @@ def draw_all(place: Place, out: Path) -> None:
         along = {name: [columns(runs[name]["along"], DIVERSITY)] for name in steps if runs[name]["along"]}
         draw_lines(along, DIVERSITY, out / f"{task}-diversity.png")
         for name in (name for name in runs if checkpoints.exists(place.folder(f"{task}/{name}"))):
-            policy = place.policy(f"{task}/{name}")  # of some runs only the figures ship
-            draw_sheet(policy, judge, f"{task}/{name}", out / f"{task}-{name}-samples.png")
+            draw_sheet(place.folder(f"{task}/{name}"), judge, out / f"{task}-{name}-samples.png")
         if "best-of-N" in runs:
             if steps:
                 draw_staircase(report, task, steps, out / f"{task}-staircase.png")

@@ -96,9 +96,10 @@ MISTAKES = {
         wild="Image models tuned on a reward alone over-optimise it (Black et al. 2024, arXiv 2305.13301).",
     ),
     "no-pretraining": Mistake(
-        says="starts from random weights: its KL is to those",
+        says="starts from random weights",
         start="random",
-        happens="In noise no picture is paid much more than another, so a group does not say where to go.",
+        happens="In noise no picture is paid much more than another, so a group does not say where to go. "
+        "Below, its KL is to that noise.",
         wild="The course guide's script starts that way: after its 100 epochs it draws gray noise.",
     ),
     "no-baseline": Mistake(

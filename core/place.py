@@ -110,7 +110,8 @@ class Place:
             raise CheckpointError(f"{folder} is not of the shape that {self.recipe.name} has; train it anew.")
 
     def start(self, task: str, guidance: float = 1.0) -> Policy:
-        """The policy that a task's RL starts from."""
+        """The policy that a task's RL starts from; as ``require``, where it is missing."""
+        self.require(STARTS[task])
         return self.policy(STARTS[task], guidance)
 
     def along(self, task: str, name: str) -> Iterator[tuple[int, Policy]]:

@@ -173,9 +173,12 @@ def unless_whole(stage: Stage, place: Place) -> Iterator:
     try:
         checkpoints.load(stage.folder, (kind,))
         place.check(stage.folder)
-        if "run" in checkpoints.read_config(stage.folder):
+        about, though = checkpoints.read_config(stage.folder), ""
+        if "run" in about:
             checkpoints.read_curve(stage.folder)
-        print(f"{stage.title}: kept")
+            if str(about["seed"]) not in place.seeds(about["task"], about["run"]):
+                though = ", though trained otherwise than seed 0: it is not measured with it"
+        print(f"{stage.title}: kept{though}")
     except checkpoints.CheckpointError:  # missing, damaged, or another one's: trained anew
         yield from stage.records
 

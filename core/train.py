@@ -93,7 +93,7 @@ class Scan:
 
     recipe: str = Where.recipe
     task: str | None = None
-    start: Literal["unlabelled", "labelled"] = PretrainOptions.start
+    start: Literal["unlabelled", "labelled"] | None = None
 
 
 def parse(arguments: list[str]) -> Training:
@@ -121,9 +121,11 @@ def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
     if recipe.tokenizer is not None:
         options = StageOptions(what="tokenizer", recipe=here, config=recipe.tokenizer)
         found["tokenizer"] = "Trains the codes of patches.", options
-    if known.start in [STARTS[task] for task in recipe.tasks]:
-        config = getattr(recipe, known.start)
-        options = PretrainOptions(what="pretrain", recipe=here, start=known.start, config=config)
+    starts = {STARTS[task] for task in recipe.tasks}
+    start = known.start or ("labelled" if "labelled" in starts else "unlabelled")
+    if start in starts:
+        config = getattr(recipe, start)
+        options = PretrainOptions(what="pretrain", recipe=here, start=start, config=config)
         found["pretrain"] = "Trains on digits alone, before any reward is paid.", options
     if known.task not in (None, *recipe.tasks):
         raise ValueError(f"--task is {known.task!r:.40}; allowed: {', '.join(recipe.tasks)}.")
@@ -210,9 +212,7 @@ def main(arguments: list[str]) -> None:
     place = options.place()
     with parallel.joined(place.device), ExitStack() as held:
         if parallel.ranks() > 1 and not isinstance(options, RunOptions):
-            raise ValueError(
-                f"torchrun shares out the groups of a run; {options.what} takes a single process."
-            )
+            raise ValueError(f"torchrun shares out the groups of a run; {options.what} takes one process.")
         todo = plan(place, options)
         if parallel.rank() > 0:  # takes part in the run; writes nothing and shows nothing
             for _ in todo[0].records:

@@ -1,5 +1,5 @@
 """Record the answers to the first questions of every tab: python -m demo.record writes
-checkpoints/RECIPE/recorded.json.
+checkpoints/RECIPE/recorded.json, in about ten minutes.
 
 So that each tab shows something true, for every digit, before any model is loaded. The answers are the
 engine's own, from the shipped checkpoints; run this after training. What is recorded of the training comes
@@ -12,6 +12,7 @@ import time
 
 import torch
 import tyro
+from tqdm import tqdm
 
 from core.files import write_json
 from core.place import Place
@@ -28,7 +29,7 @@ SHOWN = (0, 1, 2, 4, 7, 11, 16, 22, 30)  # steps of a race whose samples are kep
 def record(engine: Engine, recipe: str) -> dict:
     """Answers by question: what each tab asks when it is opened, for every digit."""
     engine.recording, engine._records[recipe] = {}, {}
-    for digit in range(10):
+    for digit in tqdm(range(10), desc=f"record {recipe}, digits"):
         engine.spread(digit, recipe)
         for group in GROUPS:
             # All of the view that opens first; of a group of 16 the update that the story tells of.
@@ -108,17 +109,17 @@ def main() -> None:
         before = read(path, dict).get("answers", {})  # also where a run was added since
         answers = record(engine, recipe)
         for task in STARTS:
-            for run in engine.runs(recipe, task):
+            for run in tqdm(engine.runs(recipe, task), desc=f"record {recipe}, {task}"):
                 key = json.dumps(["frames", task, run])
                 found = frames(engine, recipe, task, run)
                 known = before.get(key, {})
                 answers[key] = known if found.items() <= known.items() else found
         if recipe == "pixels-8x8":  # at 28x28 it takes longer than a visitor waits
             answers["example"] = example(engine, recipe)
-        for name, (_, shown_with) in MISTAKES.items():
+        for name, (_, shown_with) in tqdm(MISTAKES.items(), desc=f"record {recipe}, mistakes"):
             if shown_with == recipe:
                 answers[json.dumps(["mistake", name])] = mistake(engine, name)
-        write_json(path, {"weights": engine.fingerprint(recipe), "answers": answers})
+        write_json(path, {"weights": engine.weights(recipe), "answers": answers})
         print(f"{path.relative_to(engine.root.parent)}: {path.stat().st_size // 1000} kB")
 
 

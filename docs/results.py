@@ -27,7 +27,8 @@ varies over the samples of a label, in nats. Of the rewards, *coherence* is the 
 stroke, *realism* how likely the start finds a picture. The variance is that of one step's gradient estimate
 over the squared norm of its mean, from the same policy for all runs: the start, and GRPO's at half of its
 training; the norm is known to about a quarter. "-" stands for what was not measured (a variance of other
-rewards and of `scratch`, a KL of what has no start), where too few batches tell that mean from zero, and
+rewards and of `scratch`, or half way, of a run added where there are no snapshots of `grpo`; a KL of what
+has no start), where too few batches tell that mean from zero, and
 where the start already is above that success. Best-of-N picks from one pool of as many samples."""
 
 

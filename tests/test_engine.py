@@ -824,4 +824,13 @@ def test_the_recorded_file_is_written_whole(engine, tmp_path, monkeypatch):
     record.main()
     written = json.loads((tmp_path / "pixels-8x8" / "recorded.json").read_text(encoding="utf-8"))
     assert written["answers"]["question"] == "answer"
+    # A run that is new, or gone, leaves the recording of the others as it is; other weights do not.
+    page = tmp_path / "pixels-8x8"
+    shutil.copytree(page / "steer" / "grpo", page / "steer" / "new")
     assert Engine(tmp_path).recorded("pixels-8x8") == written["answers"]
+    points = Engine(tmp_path).training("steer", ["new"], "pixels-8x8")["points"]
+    assert len(points) == 150 and not any(racer["frame"] for point in points for racer in point["racers"])
+    shutil.rmtree(page / "steer" / "reinforce")
+    assert Engine(tmp_path).recorded("pixels-8x8") == written["answers"]
+    shutil.copy(page / "random" / "weights.safetensors", page / "labelled" / "weights.safetensors")
+    assert Engine(tmp_path).recorded("pixels-8x8") == {}

@@ -256,9 +256,14 @@ def test_a_run_that_is_not_shipped_or_not_finished_leaves_what_ships_alone(stand
         patch.setattr("core.train.run_stage", interrupted)
         assert command("grpo --recipe tiny-4x4 --ship --steps 8 --lr 0.01", tmp_path) == 130
     assert [path.read_bytes() for path in snapshots] == along, "of the training that ships"
+    asked, judged = [], figures.judged_samples
+    monkeypatch.setattr(
+        figures, "judged_samples", lambda *given, seed: asked.append(given[2]) or judged(*given, seed)
+    )
     assert (
         command("grpo --recipe tiny-4x4 --steps 2 --digits 3 7 --confidence 1 --coherence 0.5", tmp_path) == 0
     )
+    assert asked[0].bincount().tolist() == [0, 0, 0, 50, 0, 0, 0, 50]  # what it learned is drawn
     assert shipped.read_bytes() == before
     config = json.loads((tmp_path / "runs/tiny-4x4/steer/grpo/seed-0/config.json").read_text())
     assert config["rewards"] == {"confidence": 1.0, "coherence": 0.5} and config["config"]["digits"] == [3, 7]
@@ -295,10 +300,15 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     said = capsys.readouterr().out
     assert "steer/grpo: kept" in said and "steer/grpo seed 1: kept" not in said
     assert "steer/reinforce: kept" not in said, "its curve was damaged"
+    assert command("grpo --recipe tiny-4x4 --seed 1 --beta 0.3", tmp_path) == 0
+    assert command("all --recipe tiny-4x4 --resume --seeds 2", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "steer/grpo seed 1: kept, though trained otherwise than seed 0: it is not measured" in said
+    assert "steer/reinforce seed 1: kept\n" in said
     # Starts of another shape than the recipe has now are neither trained on nor kept.
     wider = dataclasses.replace(RECIPES["tiny-4x4"], shape={"width": 40})
     monkeypatch.setitem(RECIPES, "tiny-4x4", wider)
-    for words in ("pretrain --start unlabelled", "grpo"):
+    for words in ("pretrain", "grpo"):  # of the start that this recipe has
         assert command(f"{words} --recipe tiny-4x4", tmp_path) == 1
         assert "is not of the shape that tiny-4x4 has; train it anew." in capsys.readouterr().err
     assert command("all --recipe tiny-4x4 --resume", tmp_path) == 0

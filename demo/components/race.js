@@ -88,7 +88,7 @@ grpo.race = (element, props, watch, trigger, { name }) => {
       const drawn = points[then].racers[i].frame;
       part.kl.textContent = `right, by the judge\nmoved ${kl.toFixed(1)} nats`
         + (twins === undefined ? "" : `\nreward ${reward.toFixed(2)}, ${twins} near-twins`)
-        + (then === at ? "" : `\nsamples of step ${points[then].step + 1}`);
+        + (!drawn ? "\nno samples recorded" : then === at ? "" : `\nsamples of step ${points[then].step + 1}`);
       if (drawn && part.drawn !== drawn) {
         part.drawn = drawn;
         grpo.cells(part.wall, { ...now.wall, ...drawn });
