@@ -42,8 +42,8 @@ def build(page: Page) -> View:
         task = page.task()
         seed = page.seed()
     page.caption(
-        "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it shows "
-        "where the classifier is fooled."
+        "The reward is the classifier's confidence in the digit asked for. The judge pays nothing: it can "
+        "show where the classifier is fooled."
     )
 
     def show(recipe, digit, picture, what, centre, task, seed):
