@@ -4,8 +4,8 @@
 
 draws 10,000 samples a row at temperature 1 from the checkpoints as they are (1,000 for each digit, where a
 run asks for fewer than ten), prints the ladder and writes metrics.json. Seeds above 0 are looked for in
-runs/. Figures of runs and seeds whose weights are not here any more are kept; with --resume, so are those
-of weights that have not changed.
+runs/. Figures of runs and seeds whose weights are not here any more are kept, unless the start of their
+task has changed; with --resume, so are those of weights that have not changed.
 
     python -m core.evaluate --mistakes
 

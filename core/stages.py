@@ -63,7 +63,7 @@ def tokenizer_stage(place: Place, config: TokenizerConfig, seed: int, out: Path)
     shape = dataclasses.replace(place.recipe, tokenizer=config).tokenizer_shape
     ships = out == place.folder("tokenizer")
     if ships and shape != place.recipe.tokenizer_shape:
-        raise ValueError("what ships has the recipe's codes, dim and channels; --out takes others.")
+        raise ValueError("--ship takes the recipe's own codes, dim and channels; leave it out for others.")
     images, test = (prepare(place.recipe)(load_mnist(half, place.data_root)[0]) for half in (True, False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
