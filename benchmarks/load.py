@@ -2,7 +2,7 @@
 
 Sixteen visitors, each a gradio_client of its own, ask one question after another for three minutes, none of
 which was asked before; two of them train instead. They come twice: memory is compared once all that the
-server keeps for a while (recent samples, finished trainings) is full. In between one visitor asks alone: the
+server keeps for a while (recent samples, finished trainings) is full. Before, one visitor asks alone: the
 machine's own speed.
 """
 
@@ -44,11 +44,14 @@ class Visitor(threading.Thread):
                 self.wrong.append(repr(error))
 
     def train(self) -> None:
-        for news in self.client.submit(task="steer", digits=[7], api_name="/train"):
+        job = self.client.submit(task="steer", digits=[7], api_name="/train")
+        for news in job:
             if news["state"] == "failed":
                 self.wrong.append(news["says"])
             if time.monotonic() > self.until:
+                job.cancel()
                 return
+        job.result()  # the news of a training that failed just end
 
     def ask(self) -> None:
         seed, digit, recipe = (
@@ -92,11 +95,12 @@ def main(seconds: float = SECONDS) -> None:
     server, address, _ = start()
     try:
         time.sleep(25)  # the models load
-        visit(address, VISITORS, TRAINING, seconds)
         alone = visit(address, 1, 0, ALONE)
+        visit(address, VISITORS, TRAINING, seconds)
+        time.sleep(ALONE)  # a training that was under way ends
         before = resident(server.pid)
         visitors = visit(address, VISITORS, TRAINING, seconds)
-        time.sleep(ALONE)  # as before: a training that was under way ends
+        time.sleep(ALONE)
         after = resident(server.pid)
     finally:
         end(server)

@@ -29,7 +29,9 @@ def learn(engine: Engine, digit: int) -> dict:
     started, moments = time.perf_counter(), []
     key = engine.train("steer", NAMES, [digit], None, None, None, None, digit, RECIPE)["key"]
     race = engine.trainer.races[key]
-    while race.is_alive():
+    ended = False
+    while not ended:  # and look once more: the last step may have come since
+        ended = not race.is_alive()
         engine.trainer.follow(key, len(moments))
         moments += [round(time.perf_counter() - started, 2)] * (len(race.points) - len(moments))
         time.sleep(0.02)

@@ -20,7 +20,7 @@ VISITORS, ROUNDS = (1, 4, 16), 3
 RECIPES = ("pixels-8x8", "patches-28x28")
 STROKE = [[float(4 < row < 14 and 12 < column < 16) for column in range(28)] for row in range(28)]
 TABS = {  # the question that a tab asks when it is opened; the number makes it a new one
-    "One step": lambda i: ("/one_step", {"digit": i % 7, "group": 64, "updates": 2, "sample": i // 7}),
+    "One step": lambda i: ("/one_step", {"digit": i % 10, "group": 64, "updates": 2, "sample": i // 10}),
     "Generate": lambda i: ("/generate", {"seed": 1000 + i}),
     "Compare": lambda i: ("/compare", {"seed": 1000 + i}),
     "Rewards": lambda i: ("/group", {"seed": 1000 + i}),

@@ -84,8 +84,10 @@ def mistakes(report: dict) -> str:
     figures = {"reward": ".3f", "success": ".1%", "kl": ".2f", "coverage": ".3f"}
     header = ["mistake", "at", "run", "seeds", *(COLUMNS[name][0] for name in figures)]
     rows = []
-    for name, found in report["mistakes"].items():
-        mistake = MISTAKES[name]
+    for name, mistake in MISTAKES.items():
+        if name not in report["mistakes"]:
+            continue
+        found = report["mistakes"][name]
         of = f"{mistake.recipe} {mistake.task}, digit {mistake.config.digits[0]}"
         for run, says in (("mistake", mistake.says), ("right", mistake.right.says)):
             values = [cell(found[run].get(figure), style) for figure, style in figures.items()]

@@ -156,19 +156,19 @@ class Film:
 
 def speak(film: Path, captions: list[tuple[float, float, str]]) -> None:
     """Give a film a voice: each caption is said when it is shown, or as soon as the last is said."""
-    line, track, silent = (film.with_name(name) for name in ("line.wav", "voice.wav", "silent.mp4"))
+    line, track, spoken = (film.with_name(name) for name in ("line.wav", "voice.wav", "spoken.mp4"))
     said = b""
     for start, _, text in captions:
         subprocess.run(["espeak-ng", "-s", "165", "-w", line, text], check=True)
-        with wave.open(str(line)) as spoken:
-            shape = spoken.getparams()
-            said = said.ljust(2 * round(start * shape.framerate), b"\0") + spoken.readframes(shape.nframes)
+        with wave.open(str(line)) as words:
+            shape = words.getparams()
+            said = said.ljust(2 * round(start * shape.framerate), b"\0") + words.readframes(shape.nframes)
     with wave.open(str(track), "wb") as whole:
         whole.setparams(shape)
         whole.writeframes(said)
-    film.rename(silent)
-    subprocess.run([*FFMPEG, "-i", silent, "-i", track, "-c:v", "copy", "-c:a", "aac", film], check=True)
-    for part in (line, track, silent):
+    subprocess.run([*FFMPEG, "-i", film, "-i", track, "-c:v", "copy", "-c:a", "aac", spoken], check=True)
+    spoken.replace(film)
+    for part in (line, track):
         part.unlink()
 
 

@@ -1,6 +1,8 @@
 """What the page calls: answers from the shipped checkpoints, refusals in words, live training."""
 
 import base64
+import copy
+import dataclasses
 import gc
 import io
 import json
@@ -11,14 +13,17 @@ import time
 import zipfile
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 import torch
 from PIL import Image
 
+import core.mistakes
 from core import checkpoints, figures
 from core.data import resize
+from core.policies import gather
 from core.recipes import RECIPES
 from core.rewards import overlap
 from core.rl import objective
@@ -128,17 +133,47 @@ def test_a_trajectory_is_of_that_very_sample(engine, recipe):
     assert belief[-1, 3].item() / 255 == pytest.approx(grid["rewards"][2], abs=0.02)
 
 
+def test_a_drawing_stands_beside_that_of_its_start_at_the_same_temperature(engine):
+    models = engine.models("pixels-8x8")
+    path = engine.trajectory("steer/grpo", 3, 0.5, 1, 4, 2, "pixels-8x8")
+    tokens = models.draw("steer/grpo", 3, 0.5, 1, 4).tokens[2:3]
+    for key, name in (("log_probs", "steer/grpo"), ("reference", "unlabelled")):
+        with torch.no_grad():
+            logits = models.policy(name).logits(torch.tensor([3]), tokens)
+        expected = gather((logits / 0.5).log_softmax(-1), tokens)[0]
+        assert path[key] == pytest.approx(expected.tolist(), abs=2e-3)
+
+
+def test_where_the_classifier_looks_is_the_slope_of_the_digit_asked_for(engine, monkeypatch):
+    """Against differences of its log-probability, a pixel at a time."""
+    heat, png, models = [], [], engine.models("pixels-8x8")
+    monkeypatch.setattr(answers.pictures, "heat", lambda values: heat.append(values) or "")
+    monkeypatch.setattr(answers.pictures, "png", lambda pixels: png.append(pixels) or "")
+    answers.score(models, checks.picture(SEVEN), 7, "steer", True)
+    steps = 1e-2 * torch.eye(64).view(64, 1, 8, 8)
+    up, down = (png[0] + steps).clamp(0, 1), (png[0] - steps).clamp(0, 1)
+    with torch.no_grad():
+        change = [models.classifier(ends).log_softmax(1)[:, 7] for ends in (up, down)]
+    slopes = (change[0] - change[1]) / (up - down).sum((1, 2, 3))
+    assert torch.corrcoef(torch.stack([heat[0].flatten(), slopes.abs()]))[0, 1] > 0.95
+
+
 def test_compare_asks_all_for_the_same_and_grpo_beats_its_start(engine, recipe):
-    found = engine.compare("steer", 7, 3, recipe)
+    found = engine.compare("steer", 7, 3, recipe, "labelled")
     names = [row["policy"] for row in found["policies"]]
-    assert names == ["random", "unlabelled", "steer/reinforce", "steer/grpo"]
-    assert len({row["colour"] for row in found["policies"]}) == 4
+    assert names == ["random", "unlabelled", "steer/reinforce", "steer/grpo", "labelled"]
+    assert len({row["colour"] for row in found["policies"][:4]}) == 4
     start, grpo = found["policies"][1], found["policies"][3]
     assert grpo["interval"][0] > start["interval"][1]
     assert start["kl"] == pytest.approx(0, abs=0.01) and grpo["kl"] > 0.5
     assert grpo["right"] == grpo["wall"]["reads"].count(7)
-    five = engine.compare("steer", 7, 3, recipe, "labelled")["policies"]
-    assert [row["policy"] for row in five] == [*names, "labelled"]
+    # The KL is from a policy to its start, not the other way round.
+    models, labels = engine.models(recipe), torch.full((100,), 7)
+    tokens = models.draw("steer/reinforce", 7, 1.0, 3, 100).tokens
+    with torch.no_grad():
+        p, q = (models.policy(name).log_probs(labels, tokens) for name in ("steer/reinforce", "unlabelled"))
+    expected = (p.exp() * (p - q)).double().sum((1, 2)).mean().item()
+    assert found["policies"][2]["kl"] == pytest.approx(expected, abs=0.02)
 
 
 def portrait(right, kl, twins, digit=7):
@@ -411,7 +446,7 @@ def test_every_tab_has_a_recorded_answer_for_every_digit(recipe, monkeypatch):
         engine.trajectory("steer/grpo", digit, 1.0, 0, 24, 0, recipe)
         engine.complete(SEVEN, digit=digit, recipe=recipe)
         for task in ("steer", "refine"):
-            engine.compare(task, digit, 0, recipe)
+            assert len(engine.compare(task, digit, 0, recipe)["policies"]) == 4
             engine.score(SEVEN, digit, task, recipe)
             engine.group(task, digit, 0, recipe)
     shown = engine.training("steer", ["reinforce", "grpo"], recipe)
@@ -545,7 +580,7 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
         engine.trainer.weights(key)
         assert read.testzip() is None
     for _ in range(training.KEPT):
-        follow(engine, race(engine))
+        follow(engine, race(engine, steps=1, names=["grpo"]))
     assert not packed.exists(), "it goes with the race that is forgotten"
     assert engine.trained(key) == []
     with pytest.raises(RequestError, match="This policy is gone: the last six that were trained here"):
@@ -602,8 +637,61 @@ def test_news_that_was_lost_is_told_again(engine):
 
 
 def test_a_race_learns_a_digit(engine):
-    _, points = follow(engine, race(engine, steps=12, digits=[1], group=48))
-    assert points[-1]["racers"][1]["success"] > points[0]["racers"][1]["success"] + 0.3
+    _, points = follow(engine, race(engine, steps=12, digits=[1], group=48, names=["grpo"]))
+    assert points[-1]["racers"][0]["success"] > points[0]["racers"][0]["success"] + 0.3
+
+
+def test_a_run_without_a_kl_races_without_one(engine, monkeypatch):
+    asked = []
+    monkeypatch.setattr(type(engine.trainer), "start", lambda self, *settings: asked.append(settings) or {})
+    engine.train("steer", ["reinforce", "grpo"], [7], beta=0.3)
+    assert [run.config.beta for run in asked[0][3]] == [0.0, 0.3]
+
+
+def test_another_seed_races_with_other_samples(engine):
+    models, run = engine.models("pixels-8x8"), RECIPES["pixels-8x8"].tasks["steer"]["grpo"]
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, digits=(7,), group=4, steps=1))
+    first = []
+    for seed in (0, 1, 1):
+        raced = training.Race(engine.trainer, {}, models, "steer", [run], seed)
+        raced.check = lambda *_: None
+        record, _ = next(raced.records(run, copy.deepcopy(models.policy("unlabelled"))))
+        first.append(record.tokens)
+    assert torch.equal(first[1], first[2]) and not torch.equal(first[0], first[1])
+
+
+def test_a_race_is_over_for_a_page_when_all_of_it_is_told(engine, monkeypatch):
+    key = race(engine, names=["grpo"])
+    follow(engine, key)  # three steps
+    monkeypatch.setattr(training, "NEWS", 2)
+    some, rest = engine.trainer.follow(key, 0), engine.trainer.follow(key, 2)
+    assert (some["over"], rest["over"]) == (False, True) and "policy" in rest and "policy" not in some
+
+
+@pytest.mark.parametrize(
+    ("state", "line", "spent"), [("running", 1, 1), ("paused", 1, 0), ("paused", 2, 1), ("waiting", 2, 0)]
+)
+def test_a_pause_counts_where_others_wait(state, line, spent):
+    now = time.monotonic()
+    raced = SimpleNamespace(state=state, trainer=SimpleNamespace(line=[None] * line), spent=0.0)
+    raced.ticked, raced.last_asked = now - 1, now
+    training.Race.tick(raced)
+    assert raced.spent == pytest.approx(spent, abs=0.2)
+
+
+def test_the_mistake_of_guidance_is_shown_as_it_is_used(engine, monkeypatch):
+    """Drawn with guidance and scored without: its samples are drawn with it."""
+    used, models = [], engine.models("patches-28x28")
+
+    def drawn(policy, start, labels, seed):
+        used.append(policy.guidance)
+        return torch.zeros(len(labels), 1, 28, 28), torch.zeros(len(labels))
+
+    monkeypatch.setattr(answers, "draw", drawn)
+    wrong = core.mistakes.MISTAKES["guidance"]
+    record = SimpleNamespace(images=None, reward=0.0, success=0.0, kl=0.0, step=0, terms={})
+    answers.figures(models, wrong.task, wrong, models.policy("labelled"), record)
+    assert used == [wrong.right.config.guidance] != [1.0]
 
 
 def test_a_race_on_a_reward_of_ones_own_pays_all_the_same_and_follows_it(engine):

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from core.configs import RLConfig
 from core.objectives import clipped_surrogate, exact_kl, group_advantages, later, zero_variance
 from core.policies import gather
 from core.rewards import TERMS, Rewards
-from core.rl import Batch, make_batch, make_optimizer, objective, train
+from core.rl import Batch, descend, make_batch, make_optimizer, objective, train
+from core.yardstick import Yardstick, draw
 
 PICTURES = every_picture(4, 2)
 LABELS = torch.full((16,), 1)
@@ -114,6 +116,45 @@ def test_a_baseline_is_the_running_mean_of_past_rewards():
     torch.testing.assert_close(found, rewards - (0.9 * (0.9 * 1.0 + 0.1 * 0.0) + 0.1 * 0.5))
 
 
+def test_the_baseline_of_a_step_knows_nothing_of_that_step():
+    pasts = []
+
+    @dataclass(frozen=True)
+    class Watched(Reinforce):
+        def advantages(self, rewards, past):
+            pasts.append(list(past))
+            return super().advantages(rewards, past)
+
+    _, records = run("lstm", Watched(baseline=True))
+    means = [record.reward for record in records]
+    assert pasts == [[], means[:1], means[:2]]
+    first = torch.tensor([[1.0, 0.0], [0.5, 0.5]])  # which has no past, and takes its own mean off
+    torch.testing.assert_close(Reinforce(baseline=True).advantages(first, []), first - 0.5)
+
+
+def test_a_token_pays_for_the_later_kl_beyond_its_groups_mean():
+    policy, reference = make_policy("lstm"), make_policy("lstm", seed=1)
+    labels = torch.tensor([1, 3]).repeat_interleave(8)
+    rollout = policy.sample(labels, generator=torch.Generator().manual_seed(0))
+    before = reference.log_probs(labels, rollout.tokens).detach()
+    batch = make_batch(rollout, torch.zeros(2, 8), before, 0.3)
+    kl = (rollout.distributions.exp() * (rollout.distributions - before)).sum(-1)
+    for group in (slice(0, 8), slice(8, 16)):
+        for t in range(4):
+            ahead = kl[group, t + 1 :].sum(1)
+            torch.testing.assert_close(batch.advantages[group, t], -0.3 * (ahead - ahead.mean()))
+
+
+def test_a_gradient_is_limited(kind):
+    """By plain descent, whose steps are as long as the gradient; Adam's are not."""
+    policy = make_policy(kind)
+    before = torch.cat([parameter.detach().flatten().clone() for parameter in policy.parameters()])
+    loss = 100 * policy.logits(LABELS, PICTURES).square().mean()
+    norm = descend(loss, policy, torch.optim.SGD(policy.parameters(), lr=1.0), RLConfig(clip=0.5))
+    after = torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
+    assert norm > 1 and (after - before).norm().item() == pytest.approx(0.5, rel=1e-4)
+
+
 def test_leave_one_out_as_the_guide_has_it():
     names = vars(algorithms).copy()
     exec(example_of_the_guide("(Algorithm)"), names)
@@ -139,6 +180,43 @@ def test_the_kl_of_a_training_step_is_that_of_whole_pictures(kind):
     whole = (log_p.exp() * (log_p - log_q)).sum()
     by_token = exact_kl(policy.log_probs(LABELS, PICTURES), reference.log_probs(LABELS, PICTURES)).sum(1)
     torch.testing.assert_close((log_p.exp() * by_token).sum(), whole)
+
+
+def test_the_kl_that_is_measured_is_from_the_policy_to_its_start(kind):
+    policy, reference = make_policy(kind), make_policy(kind, seed=1)
+    p, q = (gather(one.log_probs(LABELS, PICTURES), PICTURES).sum(1).detach() for one in (policy, reference))
+    _, nats = draw(policy, reference, torch.full((5000,), 1))
+    error = nats.std().item() / 5000**0.5
+    assert nats.mean().item() == pytest.approx((p.exp() * (p - q)).sum().item(), abs=4 * error)
+
+
+def test_the_entropy_of_a_training_step_is_that_of_a_token(kind):
+    _, (record,) = run(kind, steps=1)
+    start = make_policy(kind, size=3, levels=3, seed=5)
+    log_p = start.log_probs(torch.full((16,), 1), record.tokens).detach()
+    assert record.entropy == pytest.approx(-(log_p.exp() * log_p).sum(2).mean().item(), rel=1e-4)
+
+
+class Always(torch.nn.Module):
+    """Reads one digit, whatever it is shown."""
+
+    def __init__(self, digit):
+        super().__init__()
+        self.logits = torch.nn.Parameter(20 * torch.eye(10)[digit], requires_grad=False)
+
+    def forward(self, images):
+        return self.logits.expand(len(images), 10)
+
+
+def test_the_reward_is_the_classifiers_and_success_the_judges():
+    policy, reference = make_policy("lstm"), make_policy("lstm")
+    rewards = Rewards(Always(3), reference, {"confidence": 1.0})
+    config, generator = RLConfig(digits=(3,), group=4, steps=1), torch.Generator().manual_seed(0)
+    (record,) = train(policy, reference, rewards, Always(1), GRPO(), config, generator)
+    assert (record.success, record.reward) == (0.0, pytest.approx(1))
+    both = SimpleNamespace(classifier=Always(3), judge=Always(1))
+    found = Yardstick.graded(both, torch.zeros(5, 1, 4, 4), torch.tensor([1, 1, 1, 3, 7]))
+    assert found == {"reward": pytest.approx(0.2, abs=1e-6), "success": pytest.approx(0.6)}
 
 
 @pytest.mark.parametrize("scale", [False, True])

@@ -223,6 +223,23 @@ def test_the_queue_knows_whose_answer_is_waited_for(served):
     wait_for(lambda: not served.page._queue.wants(event))
 
 
+def test_an_event_whose_page_has_gone_is_not_waited_for():
+    event = SimpleNamespace(_id="e", alive=True)
+    queue = SimpleNamespace(under_way=lambda: [event])
+    assert turns.FairQueue.wants(queue, "e")
+    event.alive = False
+    assert not turns.FairQueue.wants(queue, "e")
+
+
+def test_on_a_space_the_address_is_the_one_that_its_proxy_adds(monkeypatch):
+    """The last one: what stands before it, anybody may have written."""
+    headers, client = {"x-forwarded-for": "6.6.6.6, 1.2.3.4"}, SimpleNamespace(host="10.0.0.1")
+    request, asked = SimpleNamespace(headers=headers, client=client), SimpleNamespace(session_hash="s")
+    assert turns.visitor(request, asked) == ("10.0.0.1", "s")
+    monkeypatch.setenv("SPACE_ID", "alice/demo")
+    assert turns.visitor(request, asked) == ("1.2.3.4", "s")
+
+
 def test_a_recipe_that_is_chosen_while_the_last_one_is_on_its_way_is_not_dropped(served):
     """As Gradio does with a click where nothing else is said."""
     modes = {fn.name: fn.trigger_mode for fn in served.page.fns.values()}

@@ -203,6 +203,18 @@ def test_the_finding_is_what_the_figures_say(mistake, words):
     assert "no harm that can be measured" in finding({"mistake": wide, "right": wide, "seeds": 3})
 
 
+def test_a_difference_counts_beyond_both_intervals_together():
+    same = {"mean": 0.9, "interval": 0.001}
+    right = {"success": {"mean": 0.945, "interval": 0.04}, "coverage": same, "kl": same}
+
+    def said(mean):
+        wrong = {**right, "success": {"mean": mean, "interval": 0.03}}
+        return finding({"mistake": wrong, "right": right, "seeds": 3})
+
+    assert "success shows no clear difference" in said(0.90)  # 0.045 is within 0.05: 3, 4, 5
+    assert "success falls" in said(0.89)
+
+
 def test_what_is_hidden_in_the_noise_is_said_beside_harm():
     noisy = {**measured(0.95, 0.1, 0), "kl": {"mean": 39.0, "interval": 37.0}}
     assert finding({"mistake": noisy, "right": measured(0.95, 0.6, 5.0), "seeds": 3}) == (

@@ -1,5 +1,6 @@
 import itertools
 import math
+import statistics
 
 import gradio as gr
 import pytest
@@ -185,6 +186,7 @@ def test_realism_rises_with_the_likelihood_that_the_start_gives_a_picture():
     found = rewards.terms(images, labels, rollout.tokens)["realism"]
     order = rollout.log_probs.sum(1).argsort()
     assert (found[order].diff() > -1e-4).all() and found.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert found.logit().std().item() == pytest.approx(1, abs=0.1)  # a standard deviation is one logit
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -229,6 +231,17 @@ def test_ink_entropy_and_intervals_of_simple_cases():
     assert interval([1.0]) is None
     assert interval(list(range(11))) > 2.228 * 3.3166 / 11**0.5  # of eleven: never too narrow
     assert interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(1.963, abs=1e-3)  # 2.776 * 1.5811 / sqrt 5
+
+
+def test_intervals_are_students():
+    """Between the ends of each interval lie 95 % of Student's density, summed up here."""
+    for count in range(2, 11):
+        v, spread = count - 1, statistics.stdev(range(count)) / count**0.5
+        quantile = interval(list(range(count))) / spread
+        x = torch.linspace(0, quantile, 100_001, dtype=torch.double)
+        scale = math.gamma((v + 1) / 2) / (math.sqrt(v * math.pi) * math.gamma(v / 2))
+        density = scale * (1 + x * x / v) ** (-(v + 1) / 2)
+        assert 2 * torch.trapezoid(density, x).item() == pytest.approx(0.95, abs=1e-4)
 
 
 def test_best_of_n_costs_at_most_its_bound():

@@ -106,6 +106,7 @@ def test_twenty_presses_teach_it_to_draw_sevens_and_the_same_presses_give_the_sa
     right = [engine.one_step(7, 16, at, True, None, recipe)["reads"].count(7) for at in range(21)]
     assert sum(right[-3:]) / 48 > sum(right[:3]) / 48 + 0.4, right
     ninth = engine.one_step(7, 16, 9, False, None, recipe)
+    assert ninth["start_right"] == right[0]
     stepping.walk.cache_clear()
     assert engine.one_step(7, 16, 9, False, None, recipe) == ninth
     assert ninth != engine.one_step(7, 16, 8, False, None, recipe)

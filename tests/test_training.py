@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from toys import TINY_PATCHES, real_digits
+from toys import TINY_PATCHES, Brightness, make_policy, real_digits
 
 import core.stages
 import core.yardstick
@@ -22,12 +23,12 @@ from core.mistakes import Mistake
 from core.place import Place
 from core.pretrain import pretrain
 from core.recipes import RECIPES, STARTS, Run, find_recipe
-from core.report import cell, ladder, text
+from core.report import Report, cell, ladder, text
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
 from core.train import main
-from core.yardstick import samples_to_success, squared_norms
+from core.yardstick import Yardstick, relative_variance, samples_to_success, squared_norms
 from docs import results
 
 
@@ -117,6 +118,10 @@ def test_patches_train_from_nothing_are_measured_and_drawn(stand_in, monkeypatch
     assert (guided.guidance, plain.guidance) == (1.5, 1.0)
     guided_start = rows["refine: start (labelled), guidance 1.5"]
     assert guided_start["kl"]["mean"] > 0
+    # The best of one is the start itself; where that ignores labels, any of its samples, for ten labels.
+    best = {task: report["runs"][task]["best-of-N"][0]["success"] for task in ("steer", "refine")}
+    assert best["refine"] == pytest.approx(rows["refine: start (labelled)"]["success"]["mean"])
+    assert best["steer"] == pytest.approx(0.1)
     # RL begins at the guided start, so samples are counted from there.
     counted = report["runs"]["refine"]["grpo"]["samples"]
     assert [found["above"] for found in counted.values()] == [
@@ -171,6 +176,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     again = evaluate.evaluate(place, samples=300, resume=True)
     values = {row["name"]: row["seeds"] for row in again["rows"]}["steer: grpo"]
     assert len(values) == 2 and again["rows"] == two["rows"]
+    assert values["0"]["weights"] != values["1"]["weights"]
     assert len(again["runs"]["steer"]["grpo"]["curves"]) == 2
     # So do those of a run whose weights are not here at all.
     shutil.rmtree(place.folder("steer/reinforce"))
@@ -203,6 +209,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     assert {key: value for key, value in found.items() if key != "mistakes"} == again
     for one in found["mistakes"].values():
         assert one["seeds"] == 2 and {"reward", "success", "kl", "coverage"} <= set(one["mistake"])
+        assert one["mistake"]["kl"]["interval"] > 0  # two seeds are two trainings
     wrong, untrained = (found["mistakes"][name] for name in short)
     assert wrong["right"] == untrained["right"] != wrong["mistake"]
     assert untrained["mistake"]["success"]["mean"] < untrained["right"]["success"]["mean"]
@@ -513,6 +520,62 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     assert results.samples_cell({**whole, "interval": 5.0}) == "35 ± 5"
     above = samples_to_success(curves, 0.5, start=0.6)  # then there is nothing to count
     assert above["mean"] is None and above["above"] and results.samples_cell(above) == "-"
+
+
+def test_the_relative_variance_is_the_scatter_over_the_squared_norm_of_the_mean(monkeypatch):
+    """Of three runs: mean squared norm and squared norm of the mean. REINFORCE's two share the latter."""
+    norms = iter([(9.0, 3.0), (5.0, 2.0), (6.0, 4.0)])
+    monkeypatch.setattr(core.yardstick, "squared_norms", lambda _: next(norms))
+    monkeypatch.setattr(core.yardstick, "BATCHES", 1)
+    free = RLConfig(digits=(1,), group=4, beta=0.0)
+    runs = {
+        "raw": Run(Reinforce(), free, ""),
+        "base": Run(Reinforce(baseline=True), free, ""),
+        "grpo": Run(GRPO(), dataclasses.replace(free, beta=0.1), ""),
+    }
+    place = SimpleNamespace(classifier=Brightness, device=torch.device("cpu"))
+    found = relative_variance(place, make_policy("lstm"), make_policy("lstm", seed=1), runs)
+    assert found == {"raw": 9 / 2 - 1, "base": 5 / 2 - 1, "grpo": 6 / 4 - 1}
+
+
+def test_classifier_and_judge_learn_from_a_half_each(monkeypatch, tmp_path):
+    seen = []
+
+    def watched(model, images, *_):
+        seen.append({image.numpy().tobytes() for image in images})
+        yield {}
+
+    monkeypatch.setattr(core.stages, "load_mnist", bars)
+    monkeypatch.setattr(core.stages, "train_classifier", watched)
+    place, config = Place(RECIPES["tiny-4x4"], tmp_path), ClassifierConfig(width=4)
+    for kind in ("classifier", "judge"):
+        list(core.stages.classifier_stage(place, kind, config, 0, tmp_path / kind))
+    assert len(seen[0]) == len(seen[1]) == 1000 and not seen[0] & seen[1]
+
+
+def test_the_success_of_real_digits_is_that_of_test_digits(monkeypatch):
+    """Which neither classifier nor judge has seen; distances are those of training digits."""
+    monkeypatch.setattr(core.yardstick, "load_mnist", bars)
+    place = SimpleNamespace(data_root=None)
+    measured = SimpleNamespace(place=place, fit=lambda images: images, images="test", labels="test")
+    measured.pictures = lambda images, labels: {"success": 0.0, "frechet": float(len(images))}
+    measured.graded = lambda images, labels: {"success": {"test": 0.8}[images]}
+    assert Yardstick.real_digits(measured, 7) == {"success": 0.8, "frechet": 7.0}
+
+
+def test_what_was_trained_or_judged_otherwise_is_not_taken(tmp_path):
+    place = Place(RECIPES["tiny-4x4"], tmp_path / "ship", tmp_path / "runs")
+    kept, shape = place.snapshot_folder("steer", "grpo"), {"size": 2, "levels": 2, "width": 6}
+    for folder, beta in ((place.folder("steer/grpo"), 0.1), (kept / "step-5", 0.1), (kept / "step-10", 0.5)):
+        checkpoints.save(folder, make_policy("lstm"), "lstm", shape, {"config": {"beta": beta}})
+    assert list(place.snapshots("steer", "grpo")) == [5]
+    shape = {"size": 4, "width": 4}
+    for known in (True, False):  # a classifier, then another one
+        classifier = checkpoints.build("classifier", shape)
+        checkpoints.save(place.folder("classifier"), classifier, "classifier", shape, {})
+        if known:
+            Report(place, 300, True).add("steer: grpo", "weights", {"0": {"success": 0.5}})
+        assert bool(Report(place, 300, True).known("steer: grpo", "weights")) == known
 
 
 def test_the_squared_norm_of_an_expectation_is_told_from_that_of_one_estimate():
