@@ -669,14 +669,15 @@ def test_a_race_is_over_for_a_page_when_all_of_it_is_told(engine, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("state", "line", "spent"), [("running", 1, 1), ("paused", 1, 0), ("paused", 2, 1), ("waiting", 2, 0)]
+    ("state", "line", "counts"),
+    [("running", 1, True), ("paused", 1, False), ("paused", 2, True), ("waiting", 2, False)],
 )
-def test_a_pause_counts_where_others_wait(state, line, spent):
+def test_a_pause_counts_where_others_wait(state, line, counts):
     now = time.monotonic()
     raced = SimpleNamespace(state=state, trainer=SimpleNamespace(line=[None] * line), spent=0.0)
     raced.ticked, raced.last_asked = now - 1, now
     training.Race.tick(raced)
-    assert raced.spent == pytest.approx(spent, abs=0.2)
+    assert raced.spent >= 1 if counts else raced.spent == 0
 
 
 def test_the_mistake_of_guidance_is_shown_as_it_is_used(engine, monkeypatch):
