@@ -179,7 +179,7 @@ def unless_whole(stage: Stage, place: Place) -> Iterator:
             if str(about["seed"]) not in place.seeds(about["task"], about["run"]):
                 though = ", though trained otherwise than seed 0: it is not measured with it"
         print(f"{stage.title}: kept{though}")
-    except checkpoints.CheckpointError:  # missing, damaged, or another one's: trained anew
+    except (checkpoints.CheckpointError, KeyError):  # missing, damaged, or another one's: trained anew
         yield from stage.records
 
 

@@ -308,10 +308,12 @@ def test_all_goes_on_where_it_was_interrupted_and_trusts_no_damaged_weights(
     assert "steer/grpo: kept" in said and "steer/grpo seed 1: kept" not in said
     assert "steer/reinforce: kept" not in said, "its curve was damaged"
     assert command("grpo --recipe tiny-4x4 --seed 1 --beta 0.3", tmp_path) == 0
+    described = tmp_path / "ship/tiny-4x4/steer/reinforce/config.json"
+    described.write_text(described.read_text().replace('"seed"', '"sown"'))
     assert command("all --recipe tiny-4x4 --resume --seeds 2", tmp_path) == 0
     said = capsys.readouterr().out
     assert "steer/grpo seed 1: kept, though trained otherwise than seed 0: it is not measured" in said
-    assert "steer/reinforce seed 1: kept\n" in said
+    assert "steer/reinforce seed 1: kept\n" in said and "steer/reinforce: kept" not in said
     # Starts of another shape than the recipe has now are neither trained on nor kept.
     wider = dataclasses.replace(RECIPES["tiny-4x4"], shape={"width": 40})
     monkeypatch.setitem(RECIPES, "tiny-4x4", wider)
