@@ -141,7 +141,8 @@ def draw_sheet(run: Path, judge: Classifier, path: Path) -> None:
 
 def draw_steps(place: Place, judge: Classifier, task: str, name: str, path: Path) -> None:
     """One sample a label along a run's training, from the same random numbers."""
-    seen, parts, digits = [], [], place.recipe.tasks[task][name].config.digits
+    digits = checkpoints.read_config(place.folder(f"{task}/{name}"))["config"]["digits"]
+    seen, parts = [], []
     for samples, policy in place.along(task, name):
         seen.append(f"{samples:,}")
         parts.append(judged_samples(policy, judge, torch.tensor(digits), seed=3))

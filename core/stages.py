@@ -123,11 +123,11 @@ def rl_stage(
     # Each rank has random numbers of its own.
     generator, curve = torch.Generator(place.device).manual_seed(seed * ranks() + rank()), []
     wanted = {5, 10, 20, 40, 80, 160, config.steps // 2} if snapshots and rank() == 0 else set()
-    own, judge, kept = share(config), place.judge(), place.snapshot_folder(task, name)
+    own, judge, folder = share(config), place.judge(), place.snapshot_folder(task, name)
     with ExitStack() as held:
         if wanted:
-            held.enter_context(reserved(kept))
-            kept = held.enter_context(replaced(kept))
+            held.enter_context(reserved(folder))
+            kept = held.enter_context(replaced(folder))
         for record in map(pooled, train(policy, reference, rewards, judge, run.algorithm, own, generator)):
             curve.append(rounded(record))
             if record.step + 1 in wanted and record.step + 1 < config.steps:

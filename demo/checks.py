@@ -7,7 +7,7 @@ allowed. Nothing here imports torch or gradio.
 import base64
 import contextlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 LARGEST_SEED = 2**31 - 1
@@ -91,6 +91,14 @@ def weights(value: Any, terms: Collection[str]) -> dict[str, float]:
     if not any(found.values()):
         raise RequestError(f"no reward is paid; give one of {', '.join(terms)} a weight above 0.")
     return {name: weight for name, weight in found.items() if weight}
+
+
+def guest(name: str, guests: Mapping[str, Any]) -> Any:
+    """What was trained in the page under that name, if it is still kept."""
+    found = guests.get(name)  # asked once: it may be forgotten at any moment
+    if found is None:
+        raise RequestError("This policy is gone: the last six that were trained here are kept.")
+    return found
 
 
 def switch(name: str, value: Any) -> bool:

@@ -88,8 +88,8 @@ class Engine(Races):
 
     def _policy(self, value: Any, recipe: str) -> str:
         if isinstance(value, str) and value.startswith("mine:"):
-            self.models(recipe).guest(value)  # not named among what is allowed: it is one visitor's
-            return value
+            checks.guest(value, self._models[recipe].guests if recipe in self._models else {})
+            return value  # not named among what is allowed: it is one visitor's
         return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:

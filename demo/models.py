@@ -14,6 +14,7 @@ from core import CheckpointError, load_classifier, load_judge, load_policy
 from core.policies import Policy
 from core.recipes import RECIPES, STARTS
 from core.rewards import Rewards
+from demo import checks
 from demo.checks import RequestError
 
 KEPT = 64  # rollouts kept, so that looking closer at a sample need not draw it again
@@ -37,7 +38,7 @@ class Models:
         self.recipe, self.root = recipe, root
         self.lock = threading.Lock()
         self.loaded: dict[str, object] = {}
-        self.guests: dict[str, tuple[Policy, str]] = {}  # by "mine:KEY", see ``guest``
+        self.guests: dict[str, tuple[Policy, str]] = {}  # policies trained in the page, and their starts
         self.draw = lru_cache(KEPT)(self._draw)
 
     def _once(self, name: str, make):
@@ -54,15 +55,8 @@ class Models:
     def policy(self, name: str) -> Policy:
         """A shipped policy by the name of its checkpoint, or a visitor's by "mine:KEY"."""
         if name.startswith("mine:"):
-            return self.guest(name)[0]
+            return checks.guest(name, self.guests)[0]
         return self._once(name, lambda: load_policy(f"{self.recipe}/{name}", self.root))
-
-    def guest(self, name: str) -> tuple[Policy, str]:
-        """A policy trained in the page, and the name of its start."""
-        found = self.guests.get(name)
-        if found is None:
-            raise RequestError("This policy is gone: the last six that were trained here are kept.")
-        return found
 
     @property
     def classifier(self):
@@ -79,7 +73,7 @@ class Models:
     def start(self, name: str) -> str:
         """The policy that another one's RL started from; itself where there was none."""
         if name.startswith("mine:"):
-            return self.guest(name)[1]
+            return checks.guest(name, self.guests)[1]
         return STARTS.get(name.split("/")[0], name)
 
     def rewards(

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from core import checkpoints, load_judge, load_policy
+from core.checkpoints import fingerprint
 from core.configs import RLConfig
 from core.recipes import RECIPES, STARTS
-from core.report import fingerprint
 from demo.engine import Engine
 from docs.results import metrics_files, text
 
@@ -72,7 +72,8 @@ def test_all_policies_of_the_page_ship():
     engine, staircase = Engine(), ["reinforce", "reinforce-baseline", "grpo-group", "grpo-kl", "grpo"]
     assert engine.recipes == ["pixels-8x8", "patches-28x28"]
     for task in ("steer", "refine"):
-        assert engine.runs("pixels-8x8", task)[:6] == [*staircase, "grpo-scaled"]
+        runs = engine.runs("pixels-8x8", task)
+        assert runs[:6] == [*staircase, "grpo-scaled"] and set(runs) == set(RECIPES["pixels-8x8"].tasks[task])
         assert {"reinforce", "grpo"} <= set(engine.runs("patches-28x28", task))
 
 

@@ -11,8 +11,8 @@ import torch
 from nbclient import NotebookClient
 
 from core import checkpoints
+from core.checkpoints import fingerprint
 from core.recipes import ONE_DIGIT
-from core.report import fingerprint
 from docs import build
 
 SOURCES = {name: (build.DOCS / "sources" / f"{name}.md").read_text("utf-8") for name in build.DOCUMENTS}

@@ -446,7 +446,8 @@ def test_every_tab_has_a_recorded_answer_for_every_digit(recipe, monkeypatch):
         engine.trajectory("steer/grpo", digit, 1.0, 0, 24, 0, recipe)
         engine.complete(SEVEN, digit=digit, recipe=recipe)
         for task in ("steer", "refine"):
-            assert len(engine.compare(task, digit, 0, recipe)["policies"]) == 4
+            names = [row["policy"] for row in engine.compare(task, digit, 0, recipe)["policies"]]
+            assert names == ["random", shipped.STARTS[task], f"{task}/reinforce", f"{task}/grpo"]
             engine.score(SEVEN, digit, task, recipe)
             engine.group(task, digit, 0, recipe)
     shown = engine.training("steer", ["reinforce", "grpo"], recipe)
@@ -585,6 +586,10 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
     assert engine.trained(key) == []
     with pytest.raises(RequestError, match="This policy is gone: the last six that were trained here"):
         engine.generate(f"mine:{key}", 7, 1.0, 0, 4)
+    fresh = Engine()
+    fresh.models = lambda recipe: pytest.fail("a model was asked")  # nothing is loaded for what is gone
+    with pytest.raises(RequestError, match="This policy is gone"):
+        fresh.generate(f"mine:{key}", 7, 1.0, 0, 4)
     with pytest.raises(RequestError, match="This policy is gone"):  # forgotten while the question waited
         engine.models("pixels-8x8").draw(f"mine:{key}", 7, 1.0, 5, 4)
 

@@ -164,12 +164,12 @@ window.grpo = (() => {
   const runs = {};
   let kept = {}; // where a browser refuses storage to a frame, nothing outlives the page
   try { kept = sessionStorage; } catch { /* refused */ }
-  const mine = () => [kept.mine, ...Object.values(kept)].join(" "); // keys of its runs, ended ones first
+  const mine = () => kept.mine || ""; // keys of its runs
   const run = (name) => (runs[name] ??= { key: kept[name] || "", seen: 0, over: true });
   function news(name, key, seen, over) {
     Object.assign(run(name), { key, seen, over, asked: true });
     kept[name] = over ? "" : key;
-    if (over) kept.mine = `${kept.mine || ""} ${key}`;
+    if (!mine().includes(key)) kept.mine = `${mine()} ${key}`;
     const going = Object.values(runs).some((one) => !one.over);
     document.querySelector("#chip .chip").textContent = going ? "live" : "";
   }
