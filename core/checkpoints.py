@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from core.classifiers import Classifier, DigitClassifier, Judge
-from core.files import read_json, replaced, write_json
+from core.files import CheckpointError, read_json, replaced, write_json
 from core.lstm import LSTMPolicy
 from core.policies import Policy
 from core.recipes import RECIPES
@@ -26,10 +26,6 @@ ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 POLICIES = ("lstm", "transformer")  # the kinds that draw
 LARGEST = 1024  # of the numbers in a config's "model"
 LARGEST_SIZE = 64  # in pixels; a policy has no more layers, either
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint is missing, damaged or of another kind; the message says which file, and what is wrong."""
 
 
 def _policy(kind: type[Policy], shape: dict) -> Policy:

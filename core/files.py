@@ -13,6 +13,10 @@ from filelock import FileLock, Timeout
 ROOM = 50_000_000  # bytes that are to be free before a training or an evaluation starts
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged or of another kind; the message says which file, and what is wrong."""
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds; None where it is missing or damaged."""
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import huggingface_hub as hf
 from huggingface_hub import errors, get_token
 
-from core.checkpoints import CheckpointError
+from core.files import CheckpointError
 from core.recipes import RECIPES, STARTS
 
 CHECKPOINT = ("config.json", "weights.safetensors")

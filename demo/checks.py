@@ -13,6 +13,7 @@ from typing import Any
 LARGEST_SEED = 2**31 - 1
 MOST_SAMPLES = 64
 DRAWN = 28  # pixels a side of a drawing, whatever the recipe
+MOST_RACERS = 3
 
 
 class RequestError(ValueError):

@@ -10,6 +10,7 @@ from demo.races import yours
 from demo.turns import visitor
 
 EVERY = 0.2  # seconds between questions about a live race
+STILL = 1.0  # where it waits or is paused: each answer costs the browser a twentieth of a second
 
 
 def buttons(name: str) -> list[gr.Button]:
@@ -48,7 +49,7 @@ def follow(
         over, paused = found["over"], found["state"] == "paused"
         return [
             found,
-            gr.Timer(active=not over),
+            gr.Timer(EVERY if found["state"] == "running" else STILL, active=not over),
             gr.Button(interactive=over),
             gr.Button("Resume" if paused else "Pause", interactive=found["state"] in ("running", "paused")),
             gr.Button(interactive=not over),

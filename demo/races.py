@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from demo import checks
-from demo.checks import RequestError
+from demo.checks import MOST_RACERS, RequestError
 from demo.sentences import finding, mixed
 from demo.shipped import COLOURS, GRAY, PIXELS, TITLES, Shipped, read
 
 # A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
 ENDS = ["reinforce", "grpo"]  # of the staircase: who races if nothing is said
-MOST_RACERS = 3
 MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is shown with
     "no-kl": ("No KL", "pixels-8x8"),
     "no-pretraining": ("No pretraining", "pixels-8x8"),

@@ -29,9 +29,8 @@ from core.recipes import RECIPES, STARTS, Run
 from core.rl import RLStep, train
 from demo import shipped
 from demo.answers import figures
-from demo.checks import RequestError
+from demo.checks import MOST_RACERS, RequestError
 from demo.models import Models
-from demo.races import MOST_RACERS
 from demo.sentences import listed
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone

@@ -1,6 +1,7 @@
 """The engine behind the page, the shape of the code, and what the shipped checkpoints can do."""
 
 import ast
+import graphlib
 import json
 import math
 import os
@@ -54,6 +55,20 @@ def test_core_knows_nothing_of_the_demo_and_tabs_nothing_of_torch():
         "record",
     ):
         assert "gradio" not in imports(REPO / f"demo/{name}.py")
+
+
+def test_no_circle_of_imports():
+    """Those inside functions count as well: whoever reads a file has read what it builds on."""
+    files = [path for folder in ("core", "demo") for path in (REPO / folder).rglob("*.py")]
+    names = {".".join(path.with_suffix("").relative_to(REPO).parts): path for path in files}
+    needs = {}
+    for name, path in names.items():
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        found = {f"{node.module}.{one.name}" for node in froms for one in node.names}
+        needs[name] = (found | {node.module for node in froms}) & names.keys()
+    assert "core.hub" in needs["core.checkpoints"]  # inside a function
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError
 
 
 def test_scripts_and_style_stay_small_beside_what_gradio_does():

@@ -7,7 +7,7 @@ import gradio as gr
 from demo import checks, live
 from demo.components import drawing_pad, race
 from demo.page import AGAIN, Page, View
-from demo.races import ENDS, EXAMPLE, MOST_RACERS
+from demo.races import ENDS, EXAMPLE
 
 
 def build(page: Page) -> View:
@@ -27,7 +27,7 @@ def build(page: Page) -> View:
             choices(page.recipe.value, "steer"),
             value=ENDS,
             multiselect=True,
-            max_choices=MOST_RACERS,
+            max_choices=checks.MOST_RACERS,
             label="Who races",
             elem_id="train-who",
         )

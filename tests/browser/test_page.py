@@ -562,8 +562,9 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
 
 def test_a_training_is_shown_where_a_browser_refuses_storage_to_a_frame(visit, unhurried):
     refused = "get() { throw new DOMException('refused', 'SecurityError'); }"
-    page = visit("?tab=train", script=f"Object.defineProperty(window, 'sessionStorage', {{ {refused} }})")
-    ready(page, "train")
+    script = f"Object.defineProperty(window, 'sessionStorage', {{ {refused} }})"
+    page = visit("?tab=train&digits=7", script=script)
+    small_race(page)
     page.locator("#train-start").click()
     says(page, "#train-race .status", re.compile("Step [1-9]"))
     page.locator("#train-stop").click()
@@ -662,6 +663,14 @@ def unhurried(monkeypatch):
     monkeypatch.setattr("demo.training.figures", slowed)
 
 
+def small_race(page):
+    """Ask for a race of few samples and many steps."""
+    ready(page, "train")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Samples of a digit").fill("4")
+    page.get_by_label("Steps", exact=True).fill("300")
+
+
 def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processor(
     visit, proxy, monkeypatch, unhurried
 ):
@@ -673,13 +682,10 @@ def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processo
         return follow(trainer, key, *rest)
 
     monkeypatch.setattr(Trainer, "follow", heard)
-    page = visit("?tab=train", at=f"http://127.0.0.1:{proxy.port}", script=HURRY)
-    second = visit("?tab=train", script=HURRY)
+    page = visit("?tab=train&digits=7", at=f"http://127.0.0.1:{proxy.port}", script=HURRY)
+    second = visit("?tab=train&digits=7", script=HURRY)
     for one in (page, second):
-        ready(one, "train")
-        one.get_by_text("More settings").click()
-        one.get_by_label("Samples of a digit").fill("4")
-        one.get_by_label("Steps", exact=True).fill("300")
+        small_race(one)
     page.locator("#train-start").click()
     says(page, "#train-race .status", re.compile("Step [2-9]"))
     second.locator("#train-start").click()
@@ -716,8 +722,8 @@ def test_a_lost_or_hidden_page_loses_nothing_and_a_closed_one_frees_the_processo
 
 
 def test_an_answer_that_is_lost_on_its_way_does_not_end_a_race(visit, unhurried):
-    page = visit("?tab=train", script=HURRY)
-    ready(page, "train")
+    page = visit("?tab=train&digits=7", script=HURRY)
+    small_race(page)
     page.locator("#train-start").click()
     says(page, "#train-race .status", re.compile("Step [2-9]"))
     page.evaluate("window.before = true")
