@@ -76,6 +76,12 @@ def _scratch(folder: Path) -> Path:
     return folder.with_name(f".writing-{folder.name}")
 
 
+def _remove(lock_file: Path) -> None:
+    """Remove the file of a lock that is held. Windows refuses: there its release removes it."""
+    with suppress(OSError):
+        lock_file.unlink()
+
+
 @contextmanager
 def reserved(path: Path) -> Iterator[None]:
     """Hold a place that is to be written, so that what speaks against it is said before time is spent.
@@ -90,7 +96,7 @@ def reserved(path: Path) -> Iterator[None]:
             lock = FileLock(path.with_name(f".writing-{path.name}.lock"))
             lock.acquire(timeout=0)
             stack.callback(lock.release)
-            stack.callback(Path(lock.lock_file).unlink, missing_ok=True)
+            stack.callback(_remove, Path(lock.lock_file))
             settle(path)
             if path.exists() and not os.access(path, os.W_OK):
                 raise PermissionError("it is read-only")

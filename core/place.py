@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class Place:
     @property
     def flags(self) -> str:
         """What a command has to say of where checkpoints are, if that is not the usual place."""
-        return "" if self.root == checkpoints.ROOT else f" --checkpoints {shlex.quote(str(self.root))}"
+        quoted = subprocess.list2cmdline([str(self.root)]) if os.name == "nt" else shlex.quote(str(self.root))
+        return "" if self.root == checkpoints.ROOT else f" --checkpoints {quoted}"
 
     def policy(self, name: str | Path, guidance: float = 1.0) -> Policy:
         """A policy of the recipe, by its name or its folder; ``guidance`` other than 1 replaces its own."""

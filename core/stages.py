@@ -179,8 +179,11 @@ def unless_whole(stage: Stage, place: Place) -> Iterator:
             if str(about["seed"]) not in place.seeds(about["task"], about["run"]):
                 though = ", though trained otherwise than seed 0: it is not measured with it"
         print(f"{stage.title}: kept{though}")
-    except (checkpoints.CheckpointError, KeyError):  # missing, damaged, or another one's: trained anew
-        yield from stage.records
+        return
+    except (checkpoints.CheckpointError, KeyError):  # missing, damaged, or another one's
+        pass
+    # Out here, because the error keeps the file of weights open, and Windows would not let it be replaced.
+    yield from stage.records
 
 
 def every_stage(place: Place, seeds: int, resume: bool) -> list[Stage]:

@@ -166,7 +166,7 @@ def weights(run: Run) -> Weights:
 
 def check_replaceable(folder: Path) -> None:
     """Raise ValueError where something else than a checkpoint would be replaced."""
-    known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png"}
+    known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png", ".DS_Store"}
     if folder.is_symlink():
         strange = {"a link"}
     elif folder.is_dir():

@@ -4,6 +4,7 @@ Everything else is refused before any of it is read as JSON.
 """
 
 import os
+import re
 import traceback
 from urllib.parse import urlsplit
 
@@ -62,7 +63,8 @@ class Guard:
 
 def check_route(path: str) -> None:
     """Raise HTTPException for a route that Gradio has and nothing here uses."""
-    if path.startswith(API) and not path.removeprefix(API).startswith(USED):
+    asked = re.sub(r"^file=[A-Za-z]:[\\/]", "file=/", path.removeprefix(API))  # so paths begin on Windows
+    if path.startswith(API) and not asked.startswith(USED):
         raise HTTPException(404, "This route is closed: the page does not use it.")
 
 

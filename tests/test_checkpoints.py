@@ -216,6 +216,7 @@ def test_a_recipe_that_borrows_its_networks_has_them_by_its_own_name():
 
 
 def test_absurd_sizes_cost_no_memory(tmp_path):
+    pytest.importorskip("resource")  # Windows has none
     save(tmp_path / "policy", make_policy("lstm"), "lstm", SHAPE, {})
     with (tmp_path / "policy" / "weights.safetensors").open("r+b") as file:
         file.truncate(5_000_000_000)  # sparse: it takes no place

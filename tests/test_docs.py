@@ -22,6 +22,7 @@ FACTS = (  # numbers of the world, which no training changes
     r"arXiv 2508\.06924(, 2025)?",
     r"arXiv 2402\.03300,\s2024",
     r"Python 3\.11 to 3\.14; about 6 GB",
+    r"macOS 14",
     r"https?://\S+",
     r"Diffusion 3\.5",
     r"Qwen2\.5-VL",

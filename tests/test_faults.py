@@ -5,6 +5,7 @@ import errno
 import gzip
 import hashlib
 import http.server
+import json
 import math
 import os
 import shutil
@@ -121,6 +122,35 @@ def test_a_second_process_is_refused_before_it_trains(quick, tmp_path, capsys):
         assert command("classifier --recipe tiny-4x4 --ship --epochs 1", tmp_path) == 0
     assert command("judge --recipe tiny-4x4 --ship --epochs 1", tmp_path) == 0
     assert not list(tmp_path.rglob(".writing-*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux which files are open")
+def test_no_file_is_moved_or_removed_while_it_is_open_which_windows_refuses(
+    quick, tmp_path, monkeypatch, capsys
+):
+    def as_windows(usual):
+        def moved(path, *rest, **named):
+            opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+            if any(str(path) in line for line in [*opened, Path("/proc/self/maps").read_text()]):
+                raise PermissionError(errno.EACCES, "another program has it open", str(path))
+            return usual(path, *rest, **named)
+
+        return moved
+
+    monkeypatch.setattr(os, "replace", as_windows(os.replace))
+    monkeypatch.setattr(Path, "unlink", as_windows(Path.unlink))
+    with open(tmp_path / "open", "w"), pytest.raises(PermissionError):
+        os.replace(tmp_path / "open", tmp_path / "moved")
+    assert command("classifier --recipe tiny-4x4 --ship", tmp_path) == 0
+    described = tmp_path / "ship/tiny-4x4/classifier/config.json"
+    damaged = json.loads(described.read_text()) | {"sha256": "0" * 64}
+    described.write_text(json.dumps(damaged))
+    capsys.readouterr()
+    assert command("all --recipe tiny-4x4 --resume", tmp_path) == 0
+    said = capsys.readouterr()
+    assert "classifier: kept" not in said.out and "error" not in said.err
+    assert command("all --recipe tiny-4x4 --resume", tmp_path) == 0
+    assert "classifier: kept" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_noticed_before_training_and_leaves_nothing_half_written(

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 
 from demo import api, guard, turns, ui
 from demo.checks import RequestError
@@ -298,6 +299,14 @@ def test_routes_that_nothing_uses_are_closed(served, route):
 
 def test_a_file_that_is_not_the_page_s_own_is_not_given(served):
     assert httpx.get(f"{served.at}/gradio_api/file=/etc/passwd").status_code in (403, 404)
+
+
+def test_a_path_may_begin_as_on_windows():
+    for path in ("/tmp/a.zip", "C:/Temp/a.zip", r"c:\Temp\a.zip"):
+        guard.check_route(f"/gradio_api/file={path}")
+    for path in ("https://a.org/b", "C:a.zip", r"\\host\share", "CC:/a"):
+        with pytest.raises(HTTPException):
+            guard.check_route(f"/gradio_api/file={path}")
 
 
 @pytest.mark.parametrize("announced", [True, False])

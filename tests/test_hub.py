@@ -211,6 +211,7 @@ def test_the_model_card_holds_what_was_measured():
     assert shown == {}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a Space is a Linux machine")
 def test_what_space_uploads_starts_by_itself_and_answers(server, tmp_path):
     """Uploaded by the command line, copied to an empty folder that is read-only, started as a Space."""
     settings = {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
