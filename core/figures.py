@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 import tyro
+from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from torchvision.utils import make_grid
 
@@ -24,13 +24,11 @@ from core.classifiers import Classifier, predict
 from core.place import Place, Where, command
 from core.policies import Policy
 from core.recipes import STARTS
-from core.report import reached, read_metrics
+from core.report import brief, read_metrics
 from core.rewards import TERMS, Rewards
 from core.yardstick import ALONG, confident, draw
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+plt.switch_backend("agg")  # no window is opened
 COLOURS = {  # one a run, the same in every figure and on the page
     "reinforce": "#E69F00",
     "reinforce-baseline": "#F0E442",
@@ -60,7 +58,7 @@ def draw_lines(curves: dict[str, list[dict]], headings: dict[str, str], path: Pa
     Args:
         curves: by run, a dict of columns for each seed. headings: of the columns that are drawn.
     """
-    figure, axes = plt.subplots(1, len(headings), figsize=(5 * len(headings), 4.5))
+    figure, axes = plt.subplots(1, len(headings), figsize=(5 * len(headings) + 3, 4.5))
     for axis, (column, heading) in zip(axes, headings.items(), strict=True):
         for name, seeds in curves.items():
             samples, colour = seeds[0]["samples"], COLOURS.get(name, GRAY)
@@ -69,7 +67,7 @@ def draw_lines(curves: dict[str, list[dict]], headings: dict[str, str], path: Pa
             axis.fill_between(samples, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
         axis.set(xlabel="samples seen", title=heading)
     if curves:
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     save(figure, path)
 
 
@@ -100,8 +98,7 @@ def draw_staircase(report: dict, task: str, names: list[str], path: Path) -> Non
             axis.set(title=title, xlim=(0, 1.15 * max(means) or 1))  # an interval may reach further
         axis.locator_params(axis="x", nbins=5)
         for i, entry in enumerate(found):
-            if entry["mean"] is None:
-                axis.text(0, i, f" {reached(entry['each'])}" if entry.get("each") else " -", va="center")
+            axis.text(1.02, i, brief(entry), transform=axis.get_yaxis_transform(), va="center")
     for axis in axes.flat[len(panels) :]:  # not measured
         axis.set_axis_off()
     axes[0, 0].invert_yaxis()
@@ -111,18 +108,20 @@ def draw_staircase(report: dict, task: str, names: list[str], path: Path) -> Non
 def draw_frontier(report: dict, task: str, path: Path) -> None:
     """Success against the KL spent, with best-of-N and the least KL of a policy that is always right."""
     rows = {row["name"]: row["values"] for row in report["rows"]}
-    figure, axis = plt.subplots(figsize=(9, 6))
+    figure, axis = plt.subplots(figsize=(13, 6))
     start = rows[f"{task}: start ({STARTS[task]})"]["success"]["mean"]
     line = report["runs"][task]["best-of-N"]
     axis.plot([p["kl"] for p in line], [p["success"] for p in line], "o--", color=GRAY, label="best-of-N")
     axis.axvline(-math.log(start), color=GRAY, lw=1, label="to be always right costs more than this")
-    for name in (name for name in report["runs"][task] if f"{task}: {name}" in rows):
+    for i, name in enumerate(name for name in report["runs"][task] if f"{task}: {name}" in rows):
         x, y = rows[f"{task}: {name}"]["kl"], rows[f"{task}: {name}"]["success"]
         spread, colour = (y["interval"] or 0, x["interval"] or 0), COLOURS.get(name, GRAY)
-        axis.errorbar(x["mean"], y["mean"], *spread, fmt="s", ms=10, color=colour, label=name)
+        marker = "s" if name in COLOURS else "^vDP"[i % 4]
+        axis.errorbar(x["mean"], y["mean"], *spread, fmt=marker, ms=10, color=colour, label=name)
     axis.set(xlabel="KL to the start, nats per image", ylabel="judge success", title=task)
     axis.set_xscale("symlog", linthresh=0.1)
-    axis.legend()
+    axis.set_ylim(top=min(1.01, axis.get_ylim()[1]))  # an interval may reach further
+    figure.legend(loc="outside right center")
     save(figure, path)
 
 

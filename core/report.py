@@ -134,6 +134,14 @@ def reached(each: list[int | None]) -> str:
     return f"{len(each) - each.count(None)} of {len(each)} seeds"
 
 
+def brief(value: dict) -> str:
+    """A mean in three digits; where there is none, how many seeds got there, or "-"."""
+    mean = value["mean"]
+    if mean is None:
+        return reached(value["each"]) if value.get("each") else "-"
+    return f"{mean:,.0f}" if mean >= 100 else f"{mean:#.3g}"
+
+
 def markdown(header: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

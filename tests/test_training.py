@@ -24,7 +24,7 @@ from core.mistakes import Mistake
 from core.place import Place
 from core.pretrain import pretrain
 from core.recipes import RECIPES, STARTS, Run, find_recipe
-from core.report import Report, cell, ladder, text
+from core.report import Report, brief, cell, ladder, text
 from core.rewards import Rewards
 from core.rl import train
 from core.tokenizers import PixelTokenizer
@@ -508,6 +508,19 @@ def test_an_interval_that_is_not_nothing_is_not_said_to_be():
     assert cell({"mean": 0.2834, "interval": 0.0102}, ".1f") == "0.28 ± 0.01"
     assert cell({"mean": 1.0, "interval": 0.0}, ".1%") == "100.0% ± 0.0%"
     assert cell({"mean": 0.5, "interval": None}, ".2f") == "0.50" and cell(None, ".2f") == "-"
+
+
+def test_a_figure_says_the_number_behind_a_bar_or_why_there_is_none():
+    for mean, says in (
+        (0.8204, "0.820"),
+        (4.696, "4.70"),
+        (10.04, "10.0"),
+        (541.2, "541"),
+        (18987.3, "18,987"),
+    ):
+        assert brief({"mean": mean, "interval": 1.0}) == says
+    assert brief({"mean": None, "interval": None, "each": [320, None, None]}) == "1 of 3 seeds"
+    assert brief({"mean": None, "interval": None}) == "-"
 
 
 def test_samples_to_success_are_counted_at_the_first_window_that_passes():
