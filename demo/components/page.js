@@ -32,16 +32,21 @@ window.grpo = (() => {
   };
   root.classList.add("opening"); // until the tab of the link is there, nothing is shown that would jump
   setTimeout(begin, 8000); // should it never come, the rest is shown all the same
+  let address = null; // what comes after its ?, as it is to be
+  function write(turned) {
+    if (`?${address}` === location.search) return;
+    try { history[turned ? "pushState" : "replaceState"](null, "", `?${address}`); }
+    catch { setTimeout(write, 2000, turned); } // Safari takes a hundred in ten seconds
+  }
   function remember(view) {
     if (!ready) return;
-    const link = new URLSearchParams(location.search);
     const turned = view.tab !== undefined && view.tab !== root.dataset.tab;
     for (const [name, value] of Object.entries(view)) {
       // a policy trained here is nobody else's
-      if (value === null || String(value).startsWith("mine:")) link.delete(name);
-      else link.set(name, value);
+      if (value === null || String(value).startsWith("mine:")) address.delete(name);
+      else address.set(name, value);
     }
-    history[turned ? "pushState" : "replaceState"](null, "", `?${link}`);
+    write(turned);
     if (!view.tab) return;
     root.dataset.tab = view.tab;
     press("again"); // shows what it holds
@@ -59,10 +64,10 @@ window.grpo = (() => {
   }
   // What of the link is the page's own business, at first and when Back is pressed.
   function restore() {
-    const view = new URLSearchParams(location.search);
-    root.dataset.tab = view.get("tab") || "story"; // so that turning there is no new step
-    root.classList.toggle("presenter", view.get("presenter") === "1");
-    root.classList.toggle("unasked", view.get("guess") === "0");
+    address = new URLSearchParams(location.search);
+    root.dataset.tab = address.get("tab") || "story"; // so that turning there is no new step
+    root.classList.toggle("presenter", address.get("presenter") === "1");
+    root.classList.toggle("unasked", address.get("guess") === "0");
   }
   restore();
   addEventListener("popstate", () => { restore(); open(root.dataset.tab); });

@@ -36,11 +36,7 @@ grpo.player = (element, props, watch, trigger, { name, small }) => {
   function load(value) {
     const picture = new Image();
     picture.onload = () => {
-      const sheet = make("canvas", { width: value.size, height: value.size }).getContext("2d",
-        { willReadFrequently: true });
-      sheet.drawImage(picture, 0, 0);
-      const rgba = sheet.getImageData(0, 0, value.size, value.size).data;
-      ink = Array.from({ length: value.size ** 2 }, (_, i) => rgba[4 * i]);
+      ink = picture; // not its pixels: some browsers give noise to whoever reads a canvas
       path = value;
       tokens = bytes(value.tokens);
       me.length = scrub.max = tokens.length;
@@ -75,14 +71,13 @@ grpo.player = (element, props, watch, trigger, { name, small }) => {
     if (!path) return;
     me.t = Math.max(0, Math.min(me.length, t));
     const { size, grid } = path;
-    const [cell, patch, each] = [560 / size, 560 / grid, size / grid];
-    for (let i = 0; i < size * size; i++) {
-      const [x, y] = [i % size, Math.floor(i / size)];
-      const k = Math.floor(y / each) * grid + Math.floor(x / each);
-      const drawn = k < me.t ? `rgb(${ink[i]},${ink[i]},${ink[i]})` : (k + Math.floor(k / grid)) % 2
-        ? "#1d2a3a" : "#233244";
-      context.fillStyle = drawn;
-      context.fillRect(x * cell, y * cell, cell + 0.5, cell + 0.5);
+    const [patch, each] = [560 / grid, size / grid];
+    context.imageSmoothingEnabled = false;
+    for (let k = 0; k < me.length; k++) {
+      const [x, y] = [k % grid, Math.floor(k / grid)];
+      context.fillStyle = (x + y) % 2 ? "#1d2a3a" : "#233244";
+      if (k >= me.t) context.fillRect(x * patch, y * patch, patch, patch);
+      else context.drawImage(ink, x * each, y * each, each, each, x * patch, y * patch, patch, patch);
     }
     if (me.t < me.length) {
       context.strokeStyle = "#F0E442";

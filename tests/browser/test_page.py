@@ -216,7 +216,10 @@ def test_questions_are_asked_before_an_answer_and_one_key_takes_them_away(visit)
 
 
 def test_generate_draws_token_by_token_what_is_asked_for_and_the_link_brings_it_back(visit):
-    page = opened(visit, "generate", reduced_motion="no-preference")
+    noise = (
+        "CanvasRenderingContext2D.prototype.getImageData = () => { throw Error('is noise in Tor Browser'); }"
+    )
+    page = opened(visit, "generate", reduced_motion="no-preference", script=noise)
     page.wait_for_function("Number(document.querySelector('#generate-player input').value) > 1")
     page.locator("#generate-player").get_by_role("button", name="One token on").click()
     page.locator("#generate-player input").fill("10")
@@ -330,6 +333,23 @@ def test_a_link_is_of_the_tab_that_it_names(visit):
     ready(page, "rewards")
     page.wait_for_function("!location.search.includes('task=')")  # it shows the usual one
     says(visit("?tab=compare&seed=3&task=refine"), "#compare .title", "Start: knows its labels")
+
+
+def test_where_a_browser_refuses_another_address_the_tab_is_shown_and_the_address_follows(visit):
+    script = """for (const name of ["pushState", "replaceState"]) {
+        const usual = history[name].bind(history);
+        history[name] = (...all) => { if (window.refused) throw Error("too often"); else usual(...all); };
+    }"""
+    page = visit("?tab=story", script=script)
+    ready(page, "story")
+    page.evaluate("window.refused = true")
+    page.locator("#compare-button").click()
+    ready(page, "compare")
+    assert "tab=story" in page.url and page.wrong == []
+    page.evaluate("window.refused = false")
+    page.wait_for_function("location.search.includes('tab=compare')")
+    page.go_back()
+    says(page, "#story-button.selected", "Story")
 
 
 def test_a_bad_link_is_named_and_left_out(visit):
