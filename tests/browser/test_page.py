@@ -60,8 +60,10 @@ CUT = """[...document.querySelectorAll('.tabitem *')].filter((one) => {
         return at.width && (at.left < edge.left - 2 || at.right > edge.right + 2);
     }).map((one) => one.textContent))"""
 WITHOUT_DIGIT = ("train", "mistakes", "results")
-SETTLED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
-    setTimeout(done, 50))))"""
+# Laid out anew, and done with what Gradio moves from the old size to the new one.
+SETTLED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done,
+    50)))).then(() => Promise.allSettled(document.getAnimations().filter((one) => one instanceof
+    CSSTransition).map((one) => one.finished))).then(() => null)"""
 
 
 def ready(page, tab):
