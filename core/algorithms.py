@@ -17,10 +17,10 @@ from core.parallel import mean_over_ranks
 class Algorithm:
     """What the loop asks of an algorithm."""
 
-    updates: ClassVar[int] = 1  # from the same samples
+    updates: ClassVar[int] = 1  # on the same samples
 
     def advantages(self, rewards: torch.Tensor, past: list[float]) -> torch.Tensor:
-        """(L, G) rewards, a row a label, to (L, G) weights.
+        """(L, G) rewards, one row per label, to (L, G) weights.
 
         ``past``: the mean reward of each earlier step; all of them, because an algorithm keeps no state. Only
         REINFORCE's baseline reads them.
@@ -32,15 +32,15 @@ class Algorithm:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What is maximised, and where it is clipped; see ``clipped_surrogate`` for arguments and shapes.
 
-        Unless an algorithm says otherwise, ratio times advantage. With one update the ratio is 1, and the
-        gradient the advantage times that of the log-probability.
+        By default, ratio times advantage. With one update the ratio is 1, and the gradient is the advantage
+        times the gradient of the log-probability.
         """
         return log_ratio.exp() * advantages, torch.zeros_like(log_ratio, dtype=torch.bool)
 
 
 @dataclass(frozen=True)
 class Reinforce(Algorithm):
-    """REINFORCE (Williams 1992): raw rewards, as the course guide has them, or rewards minus a baseline."""
+    """REINFORCE (Williams 1992): raw rewards, as in the course guide, or rewards minus a baseline."""
 
     baseline: bool = False  # subtract the running mean of earlier steps' rewards
     memory: float = 0.9  # decay of that running mean
@@ -63,7 +63,7 @@ class GRPO(Algorithm):
     """GRPO (Shao et al. 2024, section 4.1): group-relative advantages and PPO's clipped surrogate."""
 
     scale: bool = False  # divide advantages by the group's standard deviation
-    updates: int = 2  # from the same samples; with one, the ratio is 1 and nothing is clipped
+    updates: int = 2  # on the same samples; with one, the ratio is 1 and nothing is clipped
     low: float = 0.2  # the ratio is clipped to [1 - low, 1 + high]
     high: float = 0.2  # see low
 

@@ -1,7 +1,7 @@
 """Weights on disk: a folder with weights.safetensors, config.json and, after a training, curve.json.
 
-No pickle, so a checkpoint can run no code. Weights are stored in half precision and used in single precision;
-evaluation reads the file, so what rounding does to them is measured too.
+No pickle, so a checkpoint cannot run code. Weights are stored in half precision and used in single precision;
+evaluation reads the file, so the effect of rounding is measured too.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ FORMAT = 1
 ROOT = Path(__file__).resolve().parents[1] / "checkpoints"
 POLICIES = ("lstm", "transformer")  # the kinds that draw
 LARGEST = 1024  # of the numbers in a config's "model"
-LARGEST_SIZE = 64  # in pixels; a policy has no more layers, either
+LARGEST_SIZE = 64  # in pixels; also the largest number of layers
 
 
 def _policy(kind: type[Policy], shape: dict) -> Policy:
@@ -47,17 +47,17 @@ BUILDERS = {  # from the "model" part of config.json
 def build(kind: str, shape: dict) -> nn.Module:
     """A new model of a kind in BUILDERS, from the numbers that give its shape, in single precision.
 
-    Raises ValueError or TypeError where they give none.
+    Raises ValueError or TypeError if the numbers do not make a model.
     """
     if not isinstance(shape, dict):
         raise ValueError(f"its shape is {shape!r:.40}; allowed: numbers by name")
     for name, value in shape.items():
-        if name == "guidance":  # no whole number; the policy checks it
+        if name == "guidance":  # not a whole number; the policy checks it
             continue
         most = LARGEST_SIZE if name in ("size", "layers") else LARGEST
         if type(value) is not int or not 1 <= value <= most:
             raise ValueError(f"{name} is {value!r:.40}; allowed: a whole number from 1 to {most}")
-    return BUILDERS[kind](**shape).float()  # whatever PyTorch's default is
+    return BUILDERS[kind](**shape).float()  # whatever PyTorch's default dtype is
 
 
 def save(
@@ -87,7 +87,7 @@ def save(
 def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     """Read a checkpoint of one of ``kinds``, in evaluation mode.
 
-    Raises CheckpointError where it is missing, truncated, foreign or mismatching: never half a model.
+    Raises CheckpointError if it is missing, truncated, of another kind or inconsistent: never half a model.
     """
     folder = Path(folder)
     config, described, path = read_config(folder), folder / "config.json", folder / "weights.safetensors"
@@ -97,7 +97,7 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing.")
     try:
-        with torch.device("meta"):  # shapes without memory: nothing large is made before the weights agree
+        with torch.device("meta"):  # shapes without memory: nothing large is made before the weights fit
             empty = build(kind, shape)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
@@ -122,7 +122,7 @@ def load(folder: str | Path, kinds: tuple[str, ...]) -> nn.Module:
 
 
 def check_recipe(folder: str | Path, recipe: str) -> None:
-    """Raise CheckpointError where a checkpoint says that it is another recipe's."""
+    """Raise CheckpointError if a checkpoint says that it belongs to another recipe."""
     found = read_config(folder).get("recipe", recipe)
     if found != recipe:
         raise CheckpointError(f"{Path(folder) / 'config.json'} is of {found!r:.40}, not of {recipe}.")
@@ -156,7 +156,7 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
     """The folder of a checkpoint: a name below ``root`` ("pixels-8x8/refine/grpo"), a folder, or a name on
     the Hub ("OWNER/NAME/pixels-8x8/refine/grpo").
 
-    A name that can only be local is never asked of the Hub, where anybody may have taken it.
+    The Hub is never asked for a name that can only be local: anybody may have taken that name there.
     """
     first = str(name).split("/")[0]
     try:
@@ -179,7 +179,7 @@ def locate(name: str | Path, root: Path = ROOT) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """A short name for the very weights in a folder; empty where there are none."""
+    """A short hash of the weights in a folder; empty if there are none."""
     path = folder / "weights.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 

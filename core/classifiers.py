@@ -1,7 +1,7 @@
 """The classifier, whose confidence is the reward, and the judge, which is never optimised against.
 
 They share no training picture (one half of MNIST's training set each) and no architecture: a policy that
-learned to please the one by a trick need not please the other. But it may: both read a blank picture as a 1.
+learns a trick to please one need not please the other. But it may: both read a blank picture as a 1.
 """
 
 import math
@@ -28,7 +28,7 @@ class Classifier(nn.Module):
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) in [0, 1] to (B, D): the last layer before the logits.
 
-        Raises TypeError for other than floating point, ValueError for another shape, values outside or NaN.
+        Raises TypeError unless floating point, ValueError for a wrong shape, values out of range or NaN.
         """
         check_images(images, self.size)
         return self.body(images.float() * 2 - 1)
@@ -44,7 +44,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) ->
 
 
 class _Residual(nn.Module):
-    """Two convolutions and a way around them (He et al. 2016)."""
+    """Two convolutions and a skip connection around them (He et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -58,7 +58,7 @@ class _Residual(nn.Module):
 
 
 class DigitClassifier(Classifier):
-    """Gives the reward: a small residual network, averaged over the picture at its end."""
+    """Gives the reward: a small residual network that ends in an average over the picture."""
 
     def __init__(self, size: int, width: int):
         stem = nn.Sequential(_convolution(1, width, 2 if size > 16 else 1), nn.ReLU())
@@ -68,7 +68,7 @@ class DigitClassifier(Classifier):
 
 
 class Judge(Classifier):
-    """Measures success: a plain network with wide kernels that reads the places of its features."""
+    """Measures success: a plain network with large kernels, which sees where each feature is."""
 
     def __init__(self, size: int, width: int):
         stride = 2 if size > 16 else 1
@@ -88,10 +88,10 @@ def train_classifier(
     config: ClassifierConfig,
     generator: torch.Generator,
 ) -> Iterator[dict[str, float]]:
-    """Train in place; yields an epoch's averages. The model is left in evaluation mode.
+    """Train in place; yields each epoch's averages. The model is left in evaluation mode.
 
     Args:
-        images: (N, 1, 28, 28) in [0, 1], as MNIST has them: they are augmented before they shrink.
+        images: (N, 1, 28, 28) in [0, 1], as in MNIST: they are augmented before they are resized.
         labels: (N,) int64.
         prepare: (B, 1, 28, 28) to pictures that the policy could draw: resized, rounded to its grays.
         generator: shuffles and augments, on the CPU.
@@ -99,7 +99,7 @@ def train_classifier(
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.02)
     steps = config.epochs * math.ceil(len(images) / config.batch)
-    warmup = 0.1 if steps > 10 else 0.3  # a warm-up of one step is a division by zero there
+    warmup = 0.1 if steps > 10 else 0.3  # the schedule divides by zero if its warm-up is one step
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, steps, pct_start=warmup)
     for epoch in range(config.epochs):
         model.train()

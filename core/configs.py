@@ -1,8 +1,8 @@
-"""The hyperparameters of each kind of training, in frozen dataclasses that refuse values which cannot be
-meant.
+"""The hyperparameters of each kind of training, as frozen dataclasses that refuse values outside sensible
+ranges.
 
-What each recipe sets them to is in core.recipes; each field is a flag of ``core.train``, its comment the
-help.
+core.recipes sets their values for each recipe. Each field is a flag of ``core.train``, and its comment is
+that flag's help.
 """
 
 import math
@@ -26,10 +26,10 @@ class PretrainConfig:
     lr: float = 3e-3  # peak learning rate
     warmup: int = 100  # steps until that peak
     clip: float = 1.0  # largest gradient norm
-    strength: float = 0.25  # of the augmentation: without it, 60,000 pictures are learned by heart too soon
-    augmented: float = 0.8  # share of the training that augments; the rest sees MNIST as it is
+    strength: float = 0.25  # of the augmentation; without it the 60,000 pictures are memorised too soon
+    augmented: float = 0.8  # share of the steps that augment; the last ones see MNIST as it is
     weight_decay: float = 0.0  # of AdamW; 0 is Adam
-    drop: float = 0.0  # share of pictures whose label is withheld, for guidance; only a transformer can
+    drop: float = 0.0  # share of pictures whose label is withheld, for guidance; transformers only
 
     def __post_init__(self):
         check_ranges(self, steps=(1, 1e6), batch=(1, 10_000), lr=(0, 1), warmup=(1, 1e5), clip=(1e-6, 1e6))
@@ -38,7 +38,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """The VQ-VAE and its training: Adam, and a codebook that follows by a running average."""
+    """The VQ-VAE and its training: Adam for the networks, a running average for the codebook."""
 
     codes: int = 128  # size of the codebook (V)
     dim: int = 16  # numbers in a code
@@ -57,7 +57,7 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """AdamW under a one-cycle schedule, on pictures that are turned, scaled and shifted anew each time."""
+    """AdamW under a one-cycle schedule; pictures are rotated, scaled, sheared and shifted at random."""
 
     width: int = 32  # channels of the first convolution
     epochs: int = 14  # passes over its half of MNIST
@@ -70,19 +70,19 @@ class ClassifierConfig:
 
 @dataclass(frozen=True)
 class RLConfig:
-    """What all algorithms share. Samples a step = digits x group."""
+    """What all algorithms share. Samples per step = digits x group."""
 
     digits: tuple[int, ...] = tuple(range(10))  # labels that are asked for
-    group: int = 32  # samples for each label and step (G)
+    group: int = 32  # samples per label and step (G)
     steps: int = 100  # rounds of sampling
-    lr: float = 3e-4  # Adam's learning rate, times a linear decay to zero and, at first, a warm-up
+    lr: float = 3e-4  # Adam's learning rate; a warm-up and a linear decay to zero scale it
     label_lr: float = 1.0  # the label inputs' learning rate, as a multiple of lr
     beta: float = 0.05  # weight of the KL to the reference, in reward per nat
-    clip: float = 1.0  # largest gradient norm; GRPO's low and high bound the ratio
-    average: float = 0.95  # decay of the weights' running average, which is kept; 0 keeps the last weights
+    clip: float = 1.0  # largest gradient norm; the ratio is clipped by GRPO's low and high
+    average: float = 0.95  # decay of the weights' running average, which is saved; 0 saves the last weights
     temperature: float = 1.0  # of the sampling, and of the distribution that is optimised
-    guidance: float = 1.0  # classifier-free: the policy's own, set where it is loaded; only a transformer can
-    warmup: int = 5  # steps of that warm-up
+    guidance: float = 1.0  # classifier-free guidance, set when the policy is loaded; transformers only
+    warmup: int = 5  # steps of the warm-up
 
     def __post_init__(self):
         check_ranges(self, group=(2, 4096), steps=(1, 1e5), lr=(0, 1), label_lr=(0, 1000), beta=(0, 100))

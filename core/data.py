@@ -1,7 +1,7 @@
 """MNIST, resized and split.
 
-torchvision downloads the data by itself. ``--data-root`` or the environment variable MNIST_ROOT names
-another folder.
+torchvision downloads the data into data/ if it is missing. ``--data-root`` or the environment variable
+MNIST_ROOT names another folder.
 """
 
 import os
@@ -17,7 +17,7 @@ from core.files import made
 
 
 class DataError(RuntimeError):
-    """MNIST is missing or damaged; the message says which file, where, and what mends it."""
+    """MNIST is missing or damaged; the message says which file, where, and how to fix it."""
 
 
 def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,7 +40,7 @@ def load_mnist(train: bool, root: str | Path | None = None) -> tuple[torch.Tenso
 
 
 def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tensor]) -> torch.Tensor:
-    """One of MNIST's files, made from its archive if it is absent, which is downloaded unless it is there."""
+    """Read one of MNIST's files. If it is missing, its archive is unpacked, and downloaded if need be."""
     path = raw / archive.removesuffix(".gz")
     try:
         if not path.exists():
@@ -59,7 +59,7 @@ def read(raw: Path, archive: str, md5: str, reader: Callable[[Path], torch.Tenso
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, 1, H, W) to (B, 1, size, size). Antialiased: else strokes that fall between pixels are lost."""
+    """(B, 1, H, W) to (B, 1, size, size). Antialiased; otherwise strokes between pixels are lost."""
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
 
 
@@ -70,10 +70,10 @@ def halves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """(B, 1, H, W) in [0, 1], each turned (at most 12 degrees at strength 1), scaled, sheared and shifted.
+    """(B, 1, H, W) in [0, 1], each rotated (at most 12 degrees at strength 1), scaled, sheared and shifted.
 
-    At strength 0.25 digits move less than MNIST's own centring is off. torchvision's transform draws from the
-    global generator, and moves all pictures of a batch alike.
+    At strength 0.25, digits move by less than the error of MNIST's own centring. torchvision's transform is
+    not used: it draws from the global generator, and moves all pictures of a batch alike.
     """
     chance = strength * (torch.rand(6, len(images), generator=generator) * 2 - 1)
     angle, scale_x, scale_y, shear, shift_x, shift_y = chance.unbind()

@@ -1,15 +1,15 @@
-"""The ladder and the staircase: every policy of a recipe measured the same way.
+"""The ladder (a table) and the staircase (a figure): all policies of a recipe, measured the same way.
 
     python -m core.evaluate --recipe NAME
 
-draws 10,000 samples a row at temperature 1 from the checkpoints as they are (1,000 for each digit, where a
-run asks for fewer than ten), prints the ladder and writes metrics.json. Seeds above 0 are looked for in
-runs/. Figures of runs and seeds whose weights are not here any more are kept, unless the start of their
-task has changed; with --resume, so are those of weights that have not changed.
+draws 10,000 samples per row at temperature 1 from the checkpoints as they are (1,000 per digit, if a run
+asks for fewer than ten), prints the ladder and writes metrics.json. Seeds above 0 are looked for in runs/.
+Results of runs and seeds whose weights are no longer here are kept, unless the start of their task has
+changed; with --resume, so are those of weights that have not changed.
 
     python -m core.evaluate --mistakes
 
-trains each mistake of core.mistakes and the same done right, and adds what they come to.
+trains each mistake of core.mistakes and the same done right, and adds their results.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from core.rl import train
 from core.yardstick import Yardstick, confident, draw, gradient_variance, samples_to_success
 
 SAMPLES = 10_000
-LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success, for which samples are counted
+LEVELS = (0.5, 0.75, 0.9, 0.95)  # of success; the samples needed for each are counted
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class Options(Where):
     """Measures every checkpoint of a recipe."""
 
     resume: bool = False  # measure again only what has changed
-    mistakes: bool = False  # train and measure those of core.mistakes instead: minutes
+    mistakes: bool = False  # train and measure the runs of core.mistakes instead: minutes
 
 
 def evaluate(place: Place, samples: int = SAMPLES, resume: bool = False) -> dict:
-    """Measure every checkpoint of a recipe that is there; write and return its metrics.json."""
+    """Measure every checkpoint that a recipe has; write and return its metrics.json."""
     place.require("judge", "classifier")
     with reserved(place.folder("metrics.json")):
         return Evaluation(place, samples, resume).everything()
 
 
 class Evaluation:
-    """The measurements of a recipe, one after the other; each is written as soon as it is made."""
+    """The measurements of a recipe, one after the other; each is saved as soon as it is made."""
 
     def __init__(self, place: Place, samples: int, resume: bool):
         self.place, self.samples, self.resume = place, samples, resume
@@ -90,13 +90,13 @@ class Evaluation:
         return read_metrics(place)
 
     def task(self, task: str) -> None:
-        """The rows of a task: its start, its runs, and best-of-N; and how much each gradient scatters."""
+        """The rows of a task: its start, its runs, and best-of-N; and the variance of each gradient."""
         place, report, runs = self.place, self.report, self.place.recipe.tasks[task]
         start, digits = place.start(task), {digit for run in runs.values() for digit in run.config.digits}
         yardstick, labels = self.asked_for(sorted(digits))
         weights = fingerprint(place.folder(STARTS[task]))
         if not report.known(start_row(task), weights):
-            report.forget(task)  # what was measured before is of runs from another start
+            report.forget(task)  # earlier results are of runs from another start
         images, _ = draw(start, None, labels)  # for its row and for best-of-N
 
         def plain() -> dict[str, float]:
@@ -127,11 +127,11 @@ class Evaluation:
         report.runs[task] |= {"best-of-N": line, "variance": variance}
 
     def asked_for(self, digits: list[int]) -> tuple[Yardstick, torch.Tensor]:
-        """What measures samples of these digits, and the labels to draw."""
+        """The yardstick for samples of these digits, and the labels to draw."""
         return self.yardstick_of(tuple(digits)), self.labels[torch.isin(self.labels, torch.tensor(digits))]
 
     def run(self, task: str, name: str, start: Policy) -> None:
-        """The row of a run, over its seeds, and what its training looked like."""
+        """The row of a run, over its seeds, and the curves of its training."""
         place, report = self.place, self.report
         folder, row = place.folder(f"{task}/{name}"), f"{task}: {name}"
         weights, digits = fingerprint(folder), checkpoints.read_config(folder)["config"]["digits"]
@@ -168,11 +168,11 @@ def start_row(task: str, guidance: float = 1.0) -> str:
 def best_of_n_row(
     beliefs: torch.Tensor, reads: torch.Tensor, labels: torch.Tensor, mixed: bool, kl: float
 ) -> dict[str, float]:
-    """Success of best-of-N at a price in nats, averaged over labels.
+    """Success of best-of-N at a given KL in nats, averaged over labels.
 
     Args:
-        beliefs: (N, 10) of the classifier. reads: (N,) of the judge. labels: (N,) of the same samples.
-        mixed: a label picks from all samples, because the policy ignores labels; else from its own.
+        beliefs: (N, 10) from the classifier. reads: (N,) from the judge. labels: (N,) of the same samples.
+        mixed: the policy ignores labels, so each label picks from all samples; else from its own.
     """
     successes = []
     for label in labels.unique():
@@ -182,10 +182,10 @@ def best_of_n_row(
 
 
 def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, samples: int = 1000) -> dict:
-    """Train each mistake and the same done right, measure both, and add them to the metrics.json there is.
+    """Train each mistake and the same done right, measure both, and add them to the existing metrics.json.
 
-    Whatever recipe they are of, all are kept with ``place``'s, each as soon as it is measured. Samples are
-    drawn at temperature 1, see ``as_used``; the KL of both is to the task's start.
+    All go into the metrics.json of ``place``, whatever their recipe, each as soon as it is measured. Samples
+    are drawn at temperature 1, see ``as_used``; the KL of both is to the task's start.
     """
     path = place.folder("metrics.json")
     with reserved(path):
@@ -211,7 +211,7 @@ def evaluate_mistakes(place: Place, resume: bool = False, seeds: int = 3, sample
 
 
 def provenance(place: Place, mistake: Mistake) -> dict[str, list[str]]:
-    """What a mistake and the same done right come from: where any has changed, they are measured anew."""
+    """What a mistake and the same done right depend on: if any of it changes, they are measured anew."""
     names = ("classifier", "judge", STARTS[mistake.task], start_of(mistake, mistake.task))
     settings = [f"{run.algorithm} {run.config}" for run in (mistake, mistake.right)]
     return {"weights": [fingerprint(place.folder(name)) for name in names], "settings": settings}

@@ -3,7 +3,7 @@
     python -m core.figures --recipe NAME
 
 draws into docs/figures/ from metrics.json and the checkpoints. Colours are Okabe and Ito's, which people
-with any colour vision tell apart.
+with any kind of colour vision can tell apart.
 """
 
 import math
@@ -29,7 +29,7 @@ from core.rewards import TERMS, Rewards
 from core.yardstick import ALONG, confident, draw
 
 plt.switch_backend("agg")  # no window is opened
-COLOURS = {  # one a run, the same in every figure and on the page
+COLOURS = {  # one per run, the same in every figure and on the page
     "reinforce": "#E69F00",
     "reinforce-baseline": "#F0E442",
     "grpo-group": "#CC79A7",
@@ -38,7 +38,7 @@ COLOURS = {  # one a run, the same in every figure and on the page
     "grpo-scaled": "#0072B2",
 }
 TRAINING = {"reward": "reward", "success": "judge success", "kl": "KL to the start, nats per image"}
-DIVERSITY = {"success": "judge success", "frechet": f"Frechet, {ALONG:,} samples"}  # lower by more of them
+DIVERSITY = {"success": "judge success", "frechet": f"Frechet, {ALONG:,} samples"}  # lower with more of them
 DIVERSITY |= {"entropy": "pixel entropy, nats", "coverage": f"coverage, {ALONG:,} samples"}  # higher
 FAILED = "#D55E00"  # the frame of a sample that the judge reads as another digit
 GRAY = "#777777"  # of runs outside the staircase
@@ -53,7 +53,7 @@ def save(figure, path: Path) -> None:
 
 
 def draw_lines(curves: dict[str, list[dict]], headings: dict[str, str], path: Path) -> None:
-    """Against samples seen, a line a run: the mean over its seeds, in a band that is their range.
+    """One line per run, against samples seen: the mean over its seeds, in a band that spans their range.
 
     Args:
         curves: by run, a dict of columns for each seed. headings: of the columns that are drawn.
@@ -76,15 +76,15 @@ def columns(points: list[dict], names: Iterable[str]) -> dict[str, list]:
 
 
 def draw_staircase(report: dict, task: str, names: list[str], path: Path) -> None:
-    """What each ingredient is worth, a line a run. The variance is that of one step's gradient, relative."""
+    """What each ingredient is worth, one line per run. The variance is one step's gradient's, relative."""
     runs, rows = report["runs"][task], {row["name"]: row["values"] for row in report["rows"]}
     headings = {"success": "judge success", "kl": "KL spent, nats", "coverage": "coverage of real digits"}
     panels = {title: [rows[f"{task}: {name}"][key] for name in names] for key, title in headings.items()}
     needed = [runs[name]["samples"]["0.9"] for name in names]
-    if not all(found["above"] for found in needed):  # the start's success is: nothing to count
+    if not all(found["above"] for found in needed):  # else the start's success is above it: nothing to count
         panels["samples to 90 % success"] = needed
     for key, title in {"start": "variance at the start", "halfway": "variance half way"}.items():
-        if any(runs["variance"].get(key, {}).values()):  # none tells its mean from zero: nothing to draw
+        if any(runs["variance"].get(key, {}).values()):  # else no mean can be told from zero
             panels[title] = [{"mean": runs["variance"][key].get(name), "interval": None} for name in names]
     figure, axes = plt.subplots(2, 3, figsize=(16, 8), sharey=True)
     for axis, (title, found) in zip(axes.flat, panels.items(), strict=False):
@@ -126,7 +126,7 @@ def draw_frontier(report: dict, task: str, path: Path) -> None:
 
 
 def draw_sheet(run: Path, judge: Classifier, path: Path) -> None:
-    """Rows of ten samples for each digit that a run learned; what the judge reads otherwise is framed."""
+    """Rows of ten samples for each digit that a run learned, framed if the judge reads another digit."""
     config = checkpoints.read_config(run)
     digits = torch.tensor(config["config"]["digits"])
     labels = digits.repeat_interleave(10 * (10 // len(digits)))
@@ -155,7 +155,7 @@ def draw_steps(place: Place, judge: Classifier, task: str, name: str, path: Path
 
 
 def draw_rewards(place: Place, task: str, path: Path) -> None:
-    """What each reward term makes of the start's samples, from the worst to the best by each."""
+    """The start's samples as each reward term ranks them, from the worst to the best."""
     reference = place.start(task)
     rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
     labels = torch.arange(300, device=place.device) % 10
@@ -174,7 +174,7 @@ def draw_rewards(place: Place, task: str, path: Path) -> None:
 
 
 def judged_samples(policy: Policy, judge: Classifier, labels: torch.Tensor, seed: int):
-    """A sample a label, (B, 1, H, W), and whether the judge, on the CPU, reads another digit, (B,)."""
+    """One sample per label, (B, 1, H, W), and whether the judge, on the CPU, reads another digit, (B,)."""
     images, _ = draw(policy, None, labels, seed)
     return images, predict(judge, images).argmax(1) != labels
 
@@ -202,7 +202,7 @@ def beside_checkpoint(place: Place, folder: Path) -> None:
 
 def draw_all(place: Place, out: Path) -> None:
     """Every figure of a recipe, from its metrics.json and those of its checkpoints that are here."""
-    report, judge = read_metrics(place), place.judge().cpu()  # pictures are judged there
+    report, judge = read_metrics(place), place.judge().cpu()  # pictures are judged on the CPU
     for task, runs in report["runs"].items():
         steps = [name for name in confident(place.recipe.tasks[task]) if name in runs]  # of the staircase
         curves = {name: list(runs[name]["curves"].values()) for name in steps}

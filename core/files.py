@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, whatever ends the process that writes them."""
+"""Files and folders that are written whole or not at all, however the process that writes them ends."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-ROOM = 50_000_000  # bytes that are to be free before a training or an evaluation starts
+ROOM = 50_000_000  # bytes that must be free before training or evaluation starts
 
 
 class CheckpointError(RuntimeError):
@@ -37,7 +37,7 @@ def write_json(path: Path, value, indent: int | None = None) -> None:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """A folder and its parents are made; those that were not there before and hold nothing are removed."""
+    """Make a folder and its parents; at the end, remove those that were not there before and are empty."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def made(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which then takes the place of ``folder``. An older one stays until then."""
+    """Give a new folder to write into, which replaces ``folder`` at the end; the old one stays until then."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     settle(folder)
     fresh, old = _scratch(folder) / "new", _scratch(folder) / "old"
@@ -65,7 +65,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def settle(folder: Path) -> None:
-    """Clear what a process left that was killed in ``replaced``; what it had just moved away comes back."""
+    """Clean up after a process that was killed in ``replaced``; a folder it had moved away is put back."""
     old = _scratch(folder) / "old"
     if old.exists() and not folder.exists():
         os.replace(old, folder)
@@ -77,16 +77,16 @@ def _scratch(folder: Path) -> Path:
 
 
 def _remove(lock_file: Path) -> None:
-    """Remove the file of a lock that is held. Windows refuses: there its release removes it."""
+    """Remove the file of a lock that is held. Windows refuses: there, releasing the lock removes it."""
     with suppress(OSError):
         lock_file.unlink()
 
 
 @contextmanager
 def reserved(path: Path) -> Iterator[None]:
-    """Hold a place that is to be written, so that what speaks against it is said before time is spent.
+    """Lock a path that is to be written, and raise at once if writing it later would fail.
 
-    Raises ValueError: it cannot be written, the disk is full, or another process is about to write it.
+    Raises ValueError if it cannot be written, the disk is full, or another process is about to write it.
     """
     path = Path(os.path.abspath(path))
     with ExitStack() as stack:

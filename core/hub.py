@@ -23,11 +23,11 @@ LOCAL = {*RECIPES, *STARTS, *STARTS.values(), "classifier", "judge", "tokenizer"
 
 
 class HubError(CheckpointError):
-    """The Hub gave or took nothing; the message says why, and never holds the token."""
+    """A download from the Hub, or an upload, failed; the message says why, and never holds the token."""
 
 
 def is_name(name: str) -> bool:
-    """Whether a name can be the Hub's: OWNER/NAME, or a checkpoint inside, and no place of this project."""
+    """Whether a name can be the Hub's: OWNER/NAME, or a checkpoint inside, and no local name."""
     parts = name.split("/")
     plain = all(re.fullmatch(r"[A-Za-z0-9][\w.-]*", part, re.ASCII) for part in parts)
     return plain and len(parts) > 1 and parts[0] not in LOCAL and parts[1] not in LOCAL - set(RECIPES)
@@ -50,7 +50,7 @@ def fetch(name: str) -> Path:
 
 @contextmanager
 def asking(repo: str) -> Iterator[None]:
-    """Turns what the client raises, of many kinds and with many lines, into a HubError of one sentence."""
+    """Turns the client's errors, of many kinds and with many lines, into a HubError of one sentence."""
     try:
         yield
     except HubError:
@@ -83,6 +83,6 @@ def _reason(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    from docs.hub import main  # late: what is uploaded, and its cards, are none of the core's business
+    from docs.hub import main  # late: what is uploaded, and its model cards, are not the core's concern
 
     sys.exit(main())

@@ -1,7 +1,7 @@
 """Distances between sets of pictures, best-of-N, and intervals.
 
-A distance means nothing alone: read it beside its floor, real against real. Best-of-N is what RL is compared
-with at equal KL: of N samples, keep the one with the highest reward. It pays N samples for every picture.
+A distance means nothing alone: read it beside its floor, real digits against real digits. RL is compared with
+best-of-N at equal KL: of N samples, keep the one with the highest reward. Every picture costs N samples.
 """
 
 import math
@@ -27,7 +27,7 @@ def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
-    """(N, D) features to (N,) the distance of each to its k-th nearest other."""
+    """(N, D) features to (N,) the distance of each to its k-th nearest neighbour."""
     distances = (torch.cdist(part, real) for part in real.split(chunk))
     return torch.cat([distance.kthvalue(NEIGHBOURS + 1, dim=1).values for distance in distances])
 
@@ -35,14 +35,14 @@ def neighbour_radii(real: torch.Tensor, chunk: int = 1000) -> torch.Tensor:
 def density_coverage(
     real: torch.Tensor, radii: torch.Tensor, drawn: torch.Tensor, chunk: int = 1000
 ) -> tuple[float, float]:
-    """Density and coverage (Naeem et al. 2020): are samples where real pictures are, and everywhere there?
+    """Density and coverage (Naeem et al. 2020): are samples near real pictures, and near all of them?
 
     Args:
         real: (N, D) features of real pictures, with their ``neighbour_radii``.
         drawn: (M, D) features of samples.
 
     Returns:
-        density (1 or so for real pictures, above where samples crowd), coverage in [0, 1]. Where real
+        density (about 1 for real pictures, more if samples crowd together), coverage in [0, 1]. If real
         pictures repeat, as at 4x4, half of the radii are zero, and both say little.
     """
     inside, covered = 0, 0
@@ -53,20 +53,20 @@ def density_coverage(
     return inside / (NEIGHBOURS * len(drawn)), covered / len(real)
 
 
-def pixel_entropy(tokens: torch.Tensor, labels: torch.Tensor, vocabulary: int) -> float:
-    """Entropy of a token over the samples of a label, in nats; the mean over positions and labels.
+def pixel_entropy(grays: torch.Tensor, labels: torch.Tensor, levels: int) -> float:
+    """Entropy of a pixel's gray level over a label's samples, in nats: the mean over pixels and labels.
 
     It falls when a policy draws the same picture again and again, whatever the judge says.
     """
     entropies = []
     for label in labels.unique():
-        own = F.one_hot(tokens[labels == label], vocabulary).float()  # (N, T, V)
+        own = F.one_hot(grays[labels == label], levels).float()  # (N, T, V)
         entropies.append(torch.special.entr(own.mean(0)).sum(1).mean())
     return torch.stack(entropies).mean().item()
 
 
 def best_of_n_kl(n: int) -> float:
-    """KL of best-of-N from its policy, in nats, at most (Stiennon et al. 2020; Beirami et al. 2024):
+    """Upper bound of the KL of best-of-N to its policy, in nats (Stiennon et al. 2020; Beirami et al. 2024):
     log N - (N - 1) / N.
     """
     return math.log(n) - (n - 1) / n
@@ -75,7 +75,7 @@ def best_of_n_kl(n: int) -> float:
 def rank_chances(pool: int, n: int) -> torch.Tensor:
     """(pool,) chance of each rank, best first, to be the best of n draws without replacement.
 
-    Rank i is the best of n where the n - 1 others come from the pool - 1 - i behind it:
+    Rank i is the best of n if the n - 1 others come from the pool - 1 - i behind it:
     C(pool - 1 - i, n - 1) / C(pool, n), here as n / pool times the ratios from one rank to the next.
     """
     behind = torch.arange(pool - 1, 0, -1, dtype=torch.double)
@@ -84,12 +84,12 @@ def rank_chances(pool: int, n: int) -> torch.Tensor:
 
 
 def best_of_n_success(rewards: torch.Tensor, right: torch.Tensor, kl: float) -> float:
-    """Success of best-of-N at a price, from one pool of samples, averaged over all picks of N from it.
+    """Success of best-of-N at a given KL, from one pool of samples, averaged over all choices of N from it.
 
     Args:
         rewards: (M,) of a pool of samples. right: (M,) bool, whether the judge reads each as its label.
-        kl: nats that may be spent. Between two whole N it is spent on a mixture of both (KL is convex: at
-            most).
+        kl: nats that may be spent. Between two whole N, a mixture of both spends them (at most: KL is
+            convex).
     """
     ranked = right[rewards.argsort(descending=True)].double()
     n = 1
@@ -105,7 +105,7 @@ def best_of_n_success(rewards: torch.Tensor, right: torch.Tensor, kl: float) -> 
 def interval(values: list[float]) -> float | None:
     """Half the 95 % confidence interval of a mean over seeds (Student's t); None for fewer than two.
 
-    Of more than ten seeds it is a little too wide: the quantile is that of ten.
+    For more than ten seeds it is a little too wide: the quantile is that of ten.
     """
     if len(values) < 2:
         return None

@@ -4,7 +4,7 @@
 
 starts two, called ranks, with the same weights. Each samples and scores whole groups, those of its share of
 the digits. Shares are equally large, so the mean of the ranks' gradients is the gradient of the whole batch,
-and all take the same step. A single process goes through here unchanged.
+and all take the same step. For a single process, nothing here changes anything.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ def ranks() -> int:
 
 
 def rank() -> int:
-    """This process's number among them. Only rank 0 writes, and shows how far it is."""
+    """This process's number among them. Only rank 0 writes files and shows progress."""
     return dist.get_rank() if ranks() > 1 else 0
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """If torchrun has started several processes, they find each other. Raises ValueError for Apple's mps."""
+    """Connect the processes, if torchrun has started several. Raises ValueError for Apple's mps."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
@@ -47,13 +47,13 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def wait() -> None:
-    """Until all ranks are here."""
+    """Wait until all ranks are here."""
     if ranks() > 1:
         dist.barrier()
 
 
 def share(config: RLConfig) -> RLConfig:
-    """The same with this rank's digits alone. Raises ValueError where they cannot be shared out evenly."""
+    """The config with this rank's digits only. Raises ValueError if digits cannot be shared out evenly."""
     digits, left = len(config.digits) // ranks(), len(config.digits) % ranks()
     if left:
         found = f"{len(config.digits)} digits cannot be shared out evenly among {ranks()} processes"
@@ -62,7 +62,7 @@ def share(config: RLConfig) -> RLConfig:
 
 
 def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
-    """A tensor, after its values were replaced by their means over all ranks."""
+    """Replace a tensor's values by their means over all ranks, in place, and return it."""
     if ranks() > 1:
         dist.all_reduce(value)  # the sum
         value /= ranks()

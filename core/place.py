@@ -18,7 +18,7 @@ from core.policies import Policy
 from core.recipes import STARTS, Recipe, find_recipe
 from core.tokenizers import PixelTokenizer
 
-RUNS = Path("runs")  # what is trained without being shipped
+RUNS = Path("runs")  # what is trained but not shipped
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class Place:
     """Where a recipe's checkpoints are."""
 
     recipe: Recipe
-    root: Path = checkpoints.ROOT  # of what ships
-    runs: Path = RUNS  # of what does not ship
+    root: Path = checkpoints.ROOT  # of the checkpoints that ship with the project
+    runs: Path = RUNS  # of all other checkpoints
     data_root: Path | None = None  # of MNIST
     device: torch.device = torch.device("cpu")  # of every model
 
     def folder(self, name: str) -> Path:
-        """Of a checkpoint that ships."""
+        """The folder of a checkpoint that ships."""
         return self.root / self.recipe.name / name
 
     def run_folder(self, name: str, seed: int) -> Path:
-        """Of a checkpoint that does not ship."""
+        """The folder of a checkpoint that does not ship."""
         return self.runs / self.recipe.name / name / f"seed-{seed}"
 
     def seeds(self, task: str, name: str) -> dict[str, Path]:
-        """The folders of a run by seed: seed 0 ships, the others do not. One that was trained with other
-        settings than seed 0 is another run's.
+        """The folders of a run by seed: seed 0 ships, the others do not. A seed that was trained with
+        other settings than seed 0 is left out.
         """
         found = {"0": self.folder(f"{task}/{name}")}
         wanted = trained_with(found["0"])
@@ -52,11 +52,11 @@ class Place:
         return found
 
     def snapshot_folder(self, task: str, name: str) -> Path:
-        """Of the policies along the training of a run's seed 0, in folders "step-K"."""
+        """The folder of snapshots: the policy at some steps of a run's seed 0, in folders "step-K"."""
         return self.runs / self.recipe.name / task / name / "snapshots"
 
     def snapshots(self, task: str, name: str) -> dict[int, Path]:
-        """Those folders by the steps taken; what was trained with other settings is another run's."""
+        """Those folders by number of steps; snapshots that were trained with other settings are left out."""
         end = self.folder(f"{task}/{name}")
         if not checkpoints.exists(end):
             return {}
@@ -65,9 +65,9 @@ class Place:
         return {step: found[step] for step in sorted(found) if trained_with(found[step]) == wanted}
 
     def require(self, *names: str) -> None:
-        """Raise CheckpointError, with the command that mends it, unless the named checkpoints are there.
+        """Raise CheckpointError, with the command that makes it, if one of the named checkpoints is missing.
 
-        The untrained policy is made on the spot: it takes no training.
+        The untrained policy is made on the spot: it needs no training.
         """
         makes = {"unlabelled": "pretrain --start unlabelled", "labelled": "pretrain --start labelled"}
         for name in names:
@@ -83,7 +83,7 @@ class Place:
 
     @property
     def flags(self) -> str:
-        """What a command has to say of where checkpoints are, if that is not the usual place."""
+        """The flag that tells a command where checkpoints are; empty for the default folder."""
         quoted = subprocess.list2cmdline([str(self.root)]) if os.name == "nt" else shlex.quote(str(self.root))
         return "" if self.root == checkpoints.ROOT else f" --checkpoints {quoted}"
 
@@ -100,8 +100,8 @@ class Place:
         return policy
 
     def check(self, folder: Path) -> None:
-        """Raise CheckpointError where a checkpoint is another recipe's, or a policy of another shape than the
-        recipe's: what is trained from it would be saved as what it is not.
+        """Raise CheckpointError if a checkpoint is another recipe's, or a policy of another shape than the
+        recipe's: what is trained from it would be saved with a wrong recipe or shape.
         """
         checkpoints.check_recipe(folder, self.recipe.name)
         config = checkpoints.read_config(folder)
@@ -112,7 +112,7 @@ class Place:
             raise CheckpointError(f"{folder} is not of the shape that {self.recipe.name} has; train it anew.")
 
     def start(self, task: str, guidance: float = 1.0) -> Policy:
-        """The policy that a task's RL starts from; as ``require``, where it is missing."""
+        """The policy that a task's RL starts from; raises like ``require`` if it is missing."""
         self.require(STARTS[task])
         return self.policy(STARTS[task], guidance)
 
@@ -152,7 +152,7 @@ class Place:
 
 
 def trained_with(folder: Path) -> list:
-    """What a run was trained with, but for its seed: the weights of its start, and the settings."""
+    """What a run was trained with, except for its seed: the weights of its start, and the settings."""
     config = checkpoints.read_config(folder)
     return [config.get(name) for name in ("start", "algorithm", "config", "rewards")]
 
@@ -166,7 +166,7 @@ def prepare(recipe: Recipe) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def find_device(name: str) -> torch.device:
-    """The device by that name; "auto" is a GPU if there is one. Raises ValueError where it is not there."""
+    """The device by that name; "auto" is a GPU if there is one. Raises ValueError if it is not there."""
     number = int(os.environ.get("LOCAL_RANK", 0))  # torchrun gives each process a GPU of its own
     found = {
         "cuda": torch.cuda.device_count() > number,
@@ -177,7 +177,7 @@ def find_device(name: str) -> torch.device:
     name = here[0] if name == "auto" else name
     if name not in here:
         raise ValueError(f"--device {name} is not on this machine; PyTorch finds: {', '.join(here)}.")
-    # On GPUs, cuDNN's LSTM would else score with fewer digits (TF32) than the policy samples with.
+    # Otherwise, on GPUs, cuDNN's LSTM would score in lower precision (TF32) than the policy samples in.
     torch.backends.cudnn.allow_tf32 = False
     return torch.device(name, number) if name == "cuda" else torch.device(name)
 
@@ -187,8 +187,8 @@ class Where:
     """The options of every command."""
 
     recipe: str = "pixels-8x8"  # pixels-8x8, patches-28x28, tiny-4x4 or guide-8x8
-    checkpoints: Path = checkpoints.ROOT  # where what ships is
-    runs: Path = RUNS  # where what does not ship is
+    checkpoints: Path = checkpoints.ROOT  # folder of the checkpoints that ship
+    runs: Path = RUNS  # folder of everything else that is trained
     data_root: Path | None = None  # folder that holds MNIST/raw; else $MNIST_ROOT, else data/
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"  # auto: a GPU if there is one
 
@@ -198,9 +198,9 @@ class Where:
 
 
 def command(work: Callable[[list[str]], None]) -> Callable[..., int]:
-    """Makes a function of a command line a ``main`` that returns the exit code.
+    """Turns a function of the command line into a ``main`` that returns the exit code.
 
-    What cannot be done is said in a sentence: code 2 for what is refused, 1 for what failed.
+    Errors are printed as one sentence; the code is 2 if the command is refused, 1 if it failed.
     """
 
     def main(arguments: list[str] | None = None) -> int:

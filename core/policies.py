@@ -1,8 +1,8 @@
 """Autoregressive policies: p(token | label, earlier tokens).
 
-Everything that reinforcement learning needs of a policy is here, once: ``distribution`` turns logits into
-the log-probabilities of the distribution that is sampled from, and both ``sample`` and the scoring pass go
-through it. So the probabilities that are optimised are those of the sampler: same temperature, first token
+Everything that reinforcement learning needs from a policy is defined here, once. ``distribution`` turns
+logits into log-probabilities, and both ``sample`` and the scoring pass go through it. So the probabilities
+that are optimised are those that tokens are sampled from: at the same temperature, and with the first token
 included.
 """
 
@@ -26,7 +26,7 @@ class Rollout:
 
     @property
     def log_probs(self) -> torch.Tensor:
-        """(B, T) float32: of the tokens that were drawn."""
+        """(B, T) float32: the log-probabilities of ``tokens``."""
         return gather(self.distributions, self.tokens)
 
 
@@ -41,7 +41,7 @@ def gather(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def check_labels(labels: torch.Tensor, largest: int = LABELS - 1) -> None:
-    """Raise ValueError, in words, unless ``labels`` is (B,) int64 in [0, largest] with B >= 1."""
+    """Raise ValueError unless ``labels`` is (B,) int64 in [0, largest] with B >= 1."""
     if not isinstance(labels, torch.Tensor):
         raise ValueError(f"labels are {type(labels).__name__}; expected a (B,) tensor of torch.int64.")
     if labels.dtype != torch.int64 or labels.ndim != 1 or not len(labels):
@@ -66,7 +66,7 @@ class Policy(nn.Module):
     def __init__(self, tokenizer):
         super().__init__()
         self.tokenizer = tokenizer
-        if isinstance(tokenizer, nn.Module):  # then it travels with the policy, and is never trained with it
+        if isinstance(tokenizer, nn.Module):  # saved and moved with the policy, but never trained with it
             tokenizer.requires_grad_(False)
 
     @property
@@ -78,7 +78,7 @@ class Policy(nn.Module):
         """Teacher-forced logits at temperature 1: entry t has seen the label and the tokens before t.
 
         Args:
-            labels: (B,) int64 in [0, 10). A transformer knows label 10 as well: none.
+            labels: (B,) int64 in [0, 10). A transformer also takes 10, which means no label.
             tokens: (B, T) int64 in [0, V).
 
         Returns:
@@ -91,7 +91,7 @@ class Policy(nn.Module):
         return self._logits(labels, tokens)
 
     def log_probs(self, labels: torch.Tensor, tokens: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-        """(B, T, V) log-probabilities of every value at every position, of what ``sample`` draws from."""
+        """(B, T, V) log-probabilities of every value at every position, as ``sample`` draws from them."""
         check_temperature(temperature)
         return distribution(self.logits(labels, tokens), temperature)
 
@@ -102,12 +102,12 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
         prefix: torch.Tensor | None = None,
     ) -> Rollout:
-        """Draw one sample a label.
+        """Draw one sample per label.
 
         Args:
-            labels: (B,) int64 in [0, 10), for a transformer also 10: none.
+            labels: (B,) int64 in [0, 10); for a transformer also 10, which means no label.
             temperature: from 1e-6 to 10; 1 is the policy itself.
-            generator: where the randomness comes from, on the labels' device; None is PyTorch's global one.
+            generator: the source of randomness, on the labels' device; None means PyTorch's global one.
             prefix: (B, P) int64, P <= T: tokens that are given and not drawn; the policy completes them.
 
         Returns:
@@ -125,18 +125,18 @@ class Policy(nn.Module):
             raise ValueError(f"prefix holds {len(prefix)} rows for {len(labels)} labels; expected one each.")
         with torch.inference_mode():
             # Gumbel-max (Gumbel 1954): argmax(logits + temperature * g) is a draw from softmax(logits /
-            # temperature), where g is -log of an exponential. Drawn for all tokens at once it takes one call,
-            # and two policies with the same seed meet the same noise.
+            # temperature), where g is -log of an exponential. Drawing the noise for all tokens at once takes
+            # one call, and gives two policies with the same seed the same noise.
             shape = (length, len(labels), vocabulary)
             noise = torch.empty(shape, dtype=torch.float32, device=labels.device)
             noise.exponential_(generator=generator).log_().mul_(-temperature)
             tokens, logits = self._generate(labels, noise, prefix)
             distributions = distribution(logits, temperature)
-        # Clones, because inference tensors can take no part in training.
+        # Cloned, because inference tensors cannot be used in training.
         return Rollout(tokens.clone(), distributions.clone())
 
     def label_inputs(self) -> list[nn.Parameter]:
-        """The parameters through which a label enters: zero, hence all alike, until labels are learned."""
+        """The parameters through which a label enters: all zero, so labels are alike, until learned."""
         raise NotImplementedError
 
     def ignores_labels(self) -> bool:
@@ -144,9 +144,9 @@ class Policy(nn.Module):
         return not any(parameter.any() for parameter in self.label_inputs())
 
     def _logits(self, labels, tokens) -> torch.Tensor:
-        """``logits``, the arguments checked."""
+        """``logits``, for arguments that have been checked."""
         raise NotImplementedError
 
     def _generate(self, labels, noise, prefix) -> tuple[torch.Tensor, torch.Tensor]:
-        """(T, B, V) noise that already carries the temperature, to tokens (B, T) and logits (B, T, V)."""
+        """(T, B, V) noise, already times the temperature, to (B, T) tokens and (B, T, V) logits."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Maximum likelihood: the policy learns to draw like MNIST before any reward is paid.
 
-A recipe may have two such starts: without labels (the label inputs stay zero, hence equal, and are free for
-RL to learn), and with.
+A recipe may have two such starts: one without labels (the label inputs stay zero, so equal for all labels,
+and RL is free to learn them), and one with labels.
 """
 
 import math
@@ -22,8 +22,8 @@ def pretrain(
     config: PretrainConfig,
     generator: torch.Generator,
 ) -> Iterator[dict[str, float]]:
-    """Train in place; yields a batch's NLL, in nats per image. Raises FloatingPointError where it diverges,
-    ValueError where labels are to be withheld from a policy that has no label for none.
+    """Train in place; yields each batch's NLL, in nats per image. Raises FloatingPointError if it diverges,
+    ValueError if labels are to be withheld from a policy that cannot do without a label.
 
     Args:
         images: (N, 1, 28, 28) in [0, 1], as MNIST has them.
@@ -31,7 +31,7 @@ def pretrain(
         generator: picks the batches, augments them and withholds labels, on the CPU.
     """
     if config.drop and policy.largest_label < LABELS:
-        raise ValueError(f"drop is {config.drop}; an LSTM has no label for none: allowed: 0.")
+        raise ValueError(f"drop is {config.drop}; an LSTM always needs a label; allowed: 0.")
     for parameter in policy.label_inputs():
         parameter.requires_grad_(labels is not None)
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
@@ -51,7 +51,7 @@ def pretrain(
                 batch = augment(batch, config.strength, generator)
             tokens = policy.tokenizer.encode(resize(batch, policy.tokenizer.size).to(policy.device))  # (B, T)
             asked = torch.zeros(len(batch), dtype=torch.int64) if labels is None else labels[picked]
-            if config.drop:  # guidance needs to know what the policy draws when it is told nothing
+            if config.drop:  # guidance also needs the distribution without a label
                 asked = asked.where(torch.rand(len(asked), generator=generator) >= config.drop, LABELS)
             nll = -gather(policy.log_probs(asked.to(policy.device), tokens), tokens).sum(1).mean()
             descend(nll, policy, optimizer, config)

@@ -1,8 +1,8 @@
 """Every recipe: what it is made of, how it is trained, and the hyperparameters of each run.
 
 A recipe names one choice of each part: tokenizer -> policy -> rewards -> algorithm. A task says where RL
-starts. A task's runs are what is trained from that start: an entry here is all that ``core.train``,
-``core.evaluate`` and the page need to take up a new one.
+starts. A task's runs are trained from that start; to add one, an entry here is all that ``core.train``,
+``core.evaluate`` and the page need.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ class Run:
 
     algorithm: Algorithm
     config: RLConfig
-    says: str  # what tells it from the others, in a few words
+    says: str  # how it differs from the others, in a few words
     rewards: dict[str, float] = field(default_factory=lambda: {"confidence": 1.0})  # see core.rewards
 
 
@@ -55,7 +55,7 @@ class Recipe:
 
 
 def staircase(config: RLConfig) -> dict[str, Run]:
-    """From REINFORCE to GRPO, one ingredient a step: same start, as many samples, same learning rates.
+    """From REINFORCE to GRPO, one ingredient at a time: same start, sample count and learning rates.
 
     The first three have no KL, whatever ``config`` says; the others share its beta.
     """
@@ -71,7 +71,7 @@ def staircase(config: RLConfig) -> dict[str, Run]:
 
 
 def two_ends(config: RLConfig) -> dict[str, Run]:
-    """REINFORCE and GRPO alone, without a KL: for a start that is not worth staying near to."""
+    """Only REINFORCE and GRPO, without a KL: for a start that is not worth staying close to."""
     runs = staircase(replace(config, beta=0.0))
     grpo = replace(runs["grpo"], says="group's mean and two clipped updates, no KL")
     return {"reinforce": runs["reinforce"], "grpo": grpo}
@@ -95,7 +95,7 @@ PIXELS = Recipe(
     },
 )
 
-# The paper's way: codes of patches, a Llama-style transformer, guidance, several rewards.
+# As in the paper: patch codes, a Llama-style transformer, guidance, several rewards.
 PATCHES_REFINE = RLConfig(steps=50, group=32, lr=5e-5, label_lr=20, beta=0.02, average=0.95, guidance=1.4)
 PATCHES = Recipe(
     name="patches-28x28",
@@ -121,7 +121,7 @@ PATCHES = Recipe(
     },
 )
 
-# Small enough to train while one waits: for tests, and to see the idea.
+# Small enough to train while you wait: for tests, and to see the idea.
 TINY = Recipe(
     name="tiny-4x4",
     size=4,
@@ -158,7 +158,7 @@ RECIPES = {recipe.name: recipe for recipe in (PIXELS, PATCHES, TINY, GUIDE)}
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by name. Raises ValueError that lists the names there are."""
+    """A recipe by name. Raises ValueError, with the known names, if there is none."""
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r:.40}; allowed: {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -1,4 +1,4 @@
-"""metrics.json: what was measured of a recipe, and the ladder that is printed of it.
+"""metrics.json: the measurements of a recipe, and the ladder, the table that is printed from them.
 
 ``python -m docs.results`` writes the other tables.
 """
@@ -46,39 +46,39 @@ class Report:
         self.mistakes = {"mistakes": found["mistakes"]} if "mistakes" in found else {}
 
     def known(self, row: str, weights: str) -> dict[str, dict]:
-        """What was measured before of each seed of a row whose seed 0 has these weights."""
+        """The earlier measurements of a row, by seed; none if its seed 0 had other weights then."""
         found = self.rows_before.get(row, {})
         return found["seeds"] if found.get("weights") == weights else {}
 
     def unchanged(self, row: str) -> bool:
-        """Whether a row is of the weights that it was of before, if it is there at all."""
+        """Whether a row has the same weights as before, or is absent both now and before."""
         return self.rows.get(row, {}).get("weights") == self.rows_before.get(row, {}).get("weights")
 
     def measure(self, row: str, weights: str, values: Callable[[], dict[str, float]]) -> None:
-        """A row without seeds; ``values`` is called only if they are not known."""
+        """Add a row without seeds; ``values`` is called only if they are not known."""
         seeds = self.known(row, weights) if self.resume else {}
         self.add(row, weights, seeds or {"0": values()})
 
     def add(self, row: str, weights: str, seeds: dict[str, dict]) -> None:
-        """A row, with the means over its seeds."""
+        """Add a row, with the means over its seeds."""
         self.rows[row] = {"name": row, "weights": weights, "values": means(seeds.values()), "seeds": seeds}
         self.write()
 
     def keep(self, task: str, name: str) -> None:
-        """Leave what was measured before of a run as it is, if anything was."""
+        """Keep the earlier measurements of a run, if there are any."""
         row = f"{task}: {name}"
         if row in self.rows_before:
             self.rows[row] = self.rows_before[row]
             self.runs.setdefault(task, {})[name] = self.runs_before[task][name]
 
     def keep_all(self, task: str) -> None:
-        """Leave what was measured before of a task as it is."""
+        """Keep the earlier measurements of a task."""
         self.rows |= {row: found for row, found in self.rows_before.items() if row.startswith(f"{task}: ")}
         if task in self.runs_before:
             self.runs[task] = self.runs_before[task]
 
     def forget(self, task: str) -> None:
-        """Measure all of a task anew."""
+        """Drop the earlier measurements of a task, so that all are made anew."""
         for row in [row for row in self.rows_before if row.startswith(f"{task}: ")]:
             del self.rows_before[row]
         self.runs_before.pop(task, None)
@@ -87,7 +87,7 @@ class Report:
         return self.rows[row]["values"][column]["mean"]
 
     def write(self, done: bool = False) -> None:
-        """Until all is ``done``, what was measured before stands in for what has not been measured yet."""
+        """Write the file; until all is ``done``, earlier measurements stand in for those not yet made."""
         rows = self.rows if done else self.rows_before | self.rows
         before = {} if done else self.runs_before
         runs = {task: before.get(task, {}) | self.runs.get(task, {}) for task in before | self.runs}
@@ -96,7 +96,7 @@ class Report:
 
 
 def read_metrics(place: Place) -> dict:
-    """A recipe's metrics.json. Raises CheckpointError with the command where it is missing or damaged."""
+    """A recipe's metrics.json. Raises CheckpointError, saying how to make it, if missing or damaged."""
     path = place.folder("metrics.json")
     found = read_json(path)
     if not isinstance(found, dict) or not {"rows", "runs"} <= set(found):
@@ -116,8 +116,8 @@ def means(seeds: Collection[dict]) -> dict[str, dict]:
 
 
 def cell(value: dict | None, style: str) -> str:
-    """A mean, with the 95 % interval over seeds where there are several, in as many places as it takes not to
-    call that nothing; "-" where nothing was measured.
+    """A mean and, for several seeds, its 95 % interval, with enough decimals that it does not round to zero;
+    "-" if nothing was measured.
     """
     if value is None:
         return "-"
@@ -130,12 +130,12 @@ def cell(value: dict | None, style: str) -> str:
 
 
 def reached(each: list[int | None]) -> str:
-    """How many seeds got to a success, of what ``samples_to_success`` has of each."""
+    """How many seeds reached a level of success; ``each`` is from ``samples_to_success``."""
     return f"{len(each) - each.count(None)} of {len(each)} seeds"
 
 
 def brief(value: dict) -> str:
-    """A mean in three digits; where there is none, how many seeds got there, or "-"."""
+    """A mean in three digits or more; if there is none, how many seeds reached the level, or "-"."""
     mean = value["mean"]
     if mean is None:
         return reached(value["each"]) if value.get("each") else "-"
@@ -159,7 +159,7 @@ def ladder(rows: list[dict]) -> str:
 
 
 def text(report: dict) -> str:
-    """What a terminal shows of a metrics.json: the ladder, and mistakes beside the same done right."""
+    """A metrics.json as the terminal shows it: the ladder, and mistakes beside the same done right."""
     rows = list(report["rows"])
     for name, found in report.get("mistakes", {}).items():
         for run in ("mistake", "right"):

@@ -1,7 +1,7 @@
 """What the policy is paid for: named terms, each in [0, 1], and their weighted sum.
 
-A new term is a function of ``Pictures`` under ``@term``, and the first line of its docstring says what it is
-paid for. Then ``core.train`` has a flag for it, the page a slider, and a run in core.recipes can pay it.
+To add a term, write a function of ``Pictures`` under ``@term``; the first line of its docstring says what is
+rewarded. ``core.train`` then has a flag for it, the page a slider, and a run in core.recipes can use it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ class Pictures:
     tokens: torch.Tensor  # (B, T) int64, the same pictures
     classifier: Classifier
     reference: Policy
-    typical: tuple[float, float]  # mean and deviation of the log-likelihood it gives its own samples, nats
+    typical: tuple[float, float]  # mean and deviation of the log-likelihood of its own samples, nats
 
 
 Term = Callable[[Pictures], torch.Tensor]  # to (B,) in [0, 1]
@@ -33,7 +33,7 @@ TERMS: dict[str, Term] = {}
 
 
 def term(function: Term) -> Term:
-    """Makes a function a term that can be paid, by its name."""
+    """Registers a function as a reward term, under its name."""
     TERMS[function.__name__] = function
     return function
 
@@ -52,7 +52,7 @@ def coherence(pictures: Pictures) -> torch.Tensor:
 
 @term
 def realism(pictures: Pictures) -> torch.Tensor:
-    """How likely the picture is to the frozen reference, against its own samples; 0.5 is typical."""
+    """How likely the frozen reference finds the picture, next to its own samples; 0.5 is typical."""
     log_probs = pictures.reference.log_probs(pictures.labels, pictures.tokens)
     mean, spread = pictures.typical
     return torch.sigmoid((gather(log_probs, pictures.tokens).sum(1) - mean) / spread)
@@ -60,20 +60,20 @@ def realism(pictures: Pictures) -> torch.Tensor:
 
 @term
 def symmetry(pictures: Pictures) -> torch.Tensor:
-    """How far a picture and its mirror image, left and right swapped, cover each other."""
+    """How much a picture and its left-right mirror image overlap."""
     return overlap(pictures.images, pictures.images.flip(-1))
 
 
 @term
 def little_ink(pictures: Pictures) -> torch.Tensor:
-    """How thin it is drawn: 1 for a blank sheet, 0 where a quarter of all possible ink is used, or more."""
+    """How little ink is used: 1 for a blank picture, 0 for a quarter of all possible ink or more."""
     return (1 - 4 * pictures.images.flatten(1).mean(1)).clamp(min=0)
 
 
 def likeness(drawing: torch.Tensor) -> Term:
-    """How far a picture and one drawing cover each other.
+    """How much a picture and a given drawing overlap.
 
-    A term is made of the drawing, (1, 1, H, W) in [0, 1]; there is none without it.
+    Makes the term from the drawing, (1, 1, H, W) in [0, 1]; without a drawing there is no such term.
     """
     return lambda pictures: overlap(pictures.images, drawing)
 
@@ -98,7 +98,7 @@ class Rewards:
             drawing: (1, 1, H, W) in [0, 1]; with it, ``likeness`` can be paid as well.
 
         Raises:
-            ValueError: a term that there is not, a weight that is no number, or none that is paid.
+            ValueError: an unknown term, a weight that is not an allowed number, or no term that is paid.
         """
         self.functions = TERMS if drawing is None else {**TERMS, "likeness": likeness(drawing)}
         allowed = ", ".join(self.functions)
@@ -121,7 +121,7 @@ class Rewards:
             images: (B, 1, H, W) in [0, 1]. labels: (B,) int64. tokens: (B, T) int64, the same pictures.
 
         Raises:
-            ValueError: a term gives something else than a finite number for each picture.
+            ValueError: a term does not give a finite number for each picture.
         """
         pictures = Pictures(images, labels, tokens, self.classifier, self.reference, self.typical)
         found = {name: self.functions[name](pictures) for name in (tuple(names) or self.weights)}
@@ -157,6 +157,6 @@ def largest_stroke(images: torch.Tensor) -> torch.Tensor:
 
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(B,) ink that both have over ink that either has: 1 for equal pictures with ink, 0 for none shared."""
+    """(B,) ink in both, divided by ink in either: 1 for equal pictures with ink, 0 if none is shared."""
     shared, either = torch.minimum(a, b), torch.maximum(a, b)
     return shared.flatten(1).sum(1) / either.flatten(1).sum(1).clamp(min=1e-9)

@@ -1,25 +1,25 @@
 """Reinforcement learning: one loop for every algorithm. Sample, reward, advantages, update, record.
 
 The loop maximises  E[reward] - beta * KL(policy || reference)  over whole pictures, from samples of the
-policy itself. Beta is the price of a nat of a whole picture. What tells REINFORCE (Williams 1992) from GRPO
-(Shao et al. 2024; AR-GRPO brings it to pictures) is in core.algorithms: how rewards become advantages, and
-how often the same samples are used.
+policy itself. Beta is the price of one nat of KL, over a whole picture. What sets GRPO (Shao et al. 2024;
+AR-GRPO applies it to pictures) apart from REINFORCE (Williams 1992) is in core.algorithms: how rewards become
+advantages, and how many updates use the same samples.
 
-With V values a token, the KL of its distribution, kl_t, is summed exactly, and KL = E[sum over t of kl_t].
-The distribution of token t decides kl_t itself and, by the token that is drawn, which later kl_s are met. So
+A token has only V values, so the KL of its distribution, kl_t, is an exact sum; KL = E[sum over t of kl_t].
+The distribution of token t determines kl_t itself and, through the token that is drawn, the later kl_s. So
 the gradient is the mean over samples (tests/test_estimator.py proves it) of
 
     sum over t of  [ (advantage - beta * sum over s > t of kl_s) * grad log p(token t)  -  beta * grad kl_t ]
 
-What is not as in TRL and the paper, and where this is not exact:
-- There is no value function: the group replaces it. The KL is summed, not estimated by k3.
-- A token pays for the KL that it leads to, the sum over s > t, which they leave out.
-- Tokens are summed, not averaged: as all pictures have the same T, only the gradient's length differs.
-- A group's mean includes the sample itself, so what it is subtracted from shrinks to (G - 1) / G of its
-  size, 3 % less for 32 samples: in GRPO the reward and the later KL, in REINFORCE the later KL alone.
-- A second update from the same samples reuses the later kl_s. And advantages divided by the deviation climb
-  something else than the objective above.
-Shapes: B samples = L labels x G samples a group; T tokens; V values of a token.
+Where this differs from TRL and the paper, and where it is not exact:
+- The KL is summed over all values, not estimated by k3 from the value that was drawn.
+- A token also pays for the KL that it leads to, the sum over s > t, which they leave out.
+- The objective is summed over tokens, not averaged: as T is fixed, only the gradient's scale differs.
+- A group's mean includes the sample itself. Subtracting it therefore shrinks a term's gradient to (G - 1) / G
+  of its size, 3 % less for 32 samples: reward and later KL in GRPO, only the later KL in REINFORCE.
+- A second update on the same samples reuses the old values of the later kl_s. And dividing advantages by the
+  deviation optimises something other than the objective above.
+Shapes: B samples = L labels x G samples per group; T tokens per sample; V values of a token.
 """
 
 import time
@@ -46,14 +46,14 @@ class RLStep:
     seconds: float  # since the start
     reward: float
     terms: dict[str, float]  # each reward term that is paid
-    success: float  # share that the judge reads as their label
+    success: float  # share of samples that the judge reads as their label
     kl: float  # to the reference, nats per image, exact over each token's values
     entropy: float  # of the token distributions, nats per token
     clip_fraction: float  # share of tokens whose gradient was clipped, over all updates; the first clips none
-    gradient_norm: float  # of the last update, before it was limited
+    gradient_norm: float  # of the last update, before clipping
     zero_variance: int  # groups whose rewards are all equal
     tokens: torch.Tensor = field(repr=False)  # (B, T) the samples themselves
-    images: torch.Tensor = field(repr=False)  # (B, 1, H, W) the same as pictures
+    images: torch.Tensor = field(repr=False)  # (B, 1, H, W) the same, decoded
     rewards: torch.Tensor = field(repr=False)  # (L, G)
 
 
@@ -62,10 +62,10 @@ class Batch:
     """A step's samples, with what stays fixed during its updates."""
 
     tokens: torch.Tensor  # (B, T)
-    log_probs: torch.Tensor  # (B, T) of the sampler
+    log_probs: torch.Tensor  # (B, T) of these tokens when they were sampled
     reference: torch.Tensor  # (B, T, V) log-probabilities
     kl: torch.Tensor  # (B, T) of each token's distribution to the reference's
-    advantages: torch.Tensor  # (B, T) of the reward, less beta times the later KL, see make_batch
+    advantages: torch.Tensor  # (B, T) from the reward, minus beta times the later KL; see make_batch
 
 
 def train(
@@ -77,15 +77,15 @@ def train(
     config: RLConfig,
     generator: torch.Generator,
 ) -> Iterator[RLStep]:
-    """Train ``policy`` in place, one record a step. Exhausted or closed, it holds the averaged weights.
+    """Train ``policy`` in place, one record per step; when it ends or is closed, keep the average.
 
     Args:
-        policy: what learns; starts equal to the reference, but for the guidance that it draws with.
+        policy: what learns; starts equal to the reference, except for the guidance that it samples with.
         reference: frozen; the KL is measured to it.
-        judge: only watched, never optimised.
-        generator: where all randomness comes from, on the policy's device.
+        judge: measures success; never optimised against.
+        generator: the source of all randomness, on the policy's device.
     """
-    policy.train()  # for cuDNN, whose LSTM has no gradient otherwise; nothing else depends on it
+    policy.train()  # cuDNN's LSTM has no gradient in evaluation mode; nothing else depends on it
     optimizer, schedule = make_optimizer(policy, config)
     average = WeightAverage(policy, config.average)
     labels = torch.tensor(config.digits, device=generator.device).repeat_interleave(config.group)  # (B,)
@@ -97,7 +97,7 @@ def train(
 
             terms = rewards.terms(images, labels, rollout.tokens)
             reward = rewards.total(terms).view(len(config.digits), config.group)  # (L, G)
-            advantages = algorithm.advantages(reward, past)  # (L, G), of the past alone: no bias
+            advantages = algorithm.advantages(reward, past)  # (L, G); past excludes this step
             past.append(mean_over_ranks(reward.mean()).item())
 
             with torch.no_grad():  # (B, T, V)
@@ -135,10 +135,10 @@ def train(
 def make_batch(
     rollout: Rollout, advantages: torch.Tensor, reference_log_probs: torch.Tensor, beta: float
 ) -> Batch:
-    """A step's batch: (L, G) advantages become (B, T), as a token also pays for the KL that it leads to."""
+    """A step's batch. (L, G) advantages become (B, T), as each token also pays for the KL it leads to."""
     kl = exact_kl(rollout.distributions, reference_log_probs)
     later_kl = later(kl).unflatten(0, advantages.shape)  # (L, G, T)
-    # Less the group's mean at the same token, as a baseline.
+    # Minus the group's mean at the same position, as a baseline.
     later_kl = (later_kl - later_kl.mean(1, keepdim=True)).flatten(0, 1)
     per_token = advantages.flatten()[:, None] - beta * later_kl
     return Batch(rollout.tokens, rollout.log_probs, reference_log_probs, kl, per_token)
@@ -147,7 +147,7 @@ def make_batch(
 def objective(
     log_probs: torch.Tensor, batch: Batch, algorithm: Algorithm, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each sample adds to the objective; its mean has the gradient that stands at the top of this file.
+    """Each sample's part of the objective; the gradient of their mean is given at the top of this file.
 
     Args:
         log_probs: (B, T, V) of the policy now.
@@ -161,9 +161,9 @@ def objective(
 
 
 def make_optimizer(policy: Policy, config: RLConfig):
-    """Adam and its schedule. The label inputs may start from nothing, hence a learning rate of their own."""
+    """Adam and its schedule. The label inputs may start at zero, so they have their own learning rate."""
     inputs = policy.label_inputs()
-    of_labels = set(inputs)  # told apart by identity: == compares the elements of tensors
+    of_labels = set(inputs)  # a set compares identities, where == would compare elements of tensors
     others = [one for one in policy.parameters() if one.requires_grad and one not in of_labels]
     groups = [{"params": others, "lr": config.lr}, {"params": inputs, "lr": config.lr * config.label_lr}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
@@ -198,10 +198,10 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        weight = 1 - min(self.decay, (step + 1) / (step + 10))  # young averages forget the start faster
+        weight = 1 - min(self.decay, (step + 1) / (step + 10))  # early averages forget the start faster
         torch._foreach_lerp_(self.average, self.trained, weight)
 
     @torch.no_grad()
     def keep(self) -> None:
-        """Leave the policy with its average."""
+        """Give the policy its averaged weights."""
         torch._foreach_copy_(self.trained, self.average)

@@ -1,7 +1,7 @@
 """The stages of training, from MNIST to checkpoints. Each reads what earlier ones saved.
 
-A stage yields the records of its training, one by one: the command line draws a bar from them, and
-``logged`` curves. Exhausted, it has saved its checkpoint.
+A stage yields the records of its training one by one: the command line draws a progress bar from them,
+``logged`` curves. Once it is exhausted, its checkpoint is saved.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from core.rewards import Rewards
 from core.rl import RLStep, train
 from core.vqvae import train_tokenizer
 
-EVERY, ROW = 10, 8  # steps between sheets in a log; samples a label
+EVERY, ROW = 10, 8  # steps between sheets in a log; samples per label in a sheet
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stage:
 
     title: str
     folder: Path  # where it goes
-    total: int  # of its records
+    total: int  # number of its records
     records: Iterator[Any]
 
 
@@ -109,8 +109,8 @@ def rl_stage(
     """Train a task's start by one of its runs. Needs no MNIST: rewards are all it learns from.
 
     Args:
-        snapshots: keep the policy along the way in ``place.snapshots``, for ``core.evaluate``: the weights of
-            that step; only the end has their running average.
+        snapshots: also save the policy at some steps, where ``place.snapshots`` finds it for
+            ``core.evaluate``: with the weights of that step; only the end has their running average.
     """
     recipe, config = place.recipe, run.config
     reference, policy = place.start(task), place.start(task, config.guidance)
@@ -140,7 +140,7 @@ def rl_stage(
 
 
 def rounded(record: RLStep | dict) -> dict:
-    """The numbers of a record, without its tensors, rounded for the curve that ships."""
+    """The numbers of a record, without its tensors, rounded for curve.json."""
     plain = {}
     for name, value in (vars(record) if isinstance(record, RLStep) else record).items():
         if isinstance(value, dict):
@@ -151,7 +151,7 @@ def rounded(record: RLStep | dict) -> dict:
 
 
 def stage_of(place: Place, name: str, config: Any, seed: int, folder: Path, snapshots: bool = False) -> Stage:
-    """The stage that trains a checkpoint, by its name; ``config`` is the Run if that is "TASK/RUN"."""
+    """The stage that trains the checkpoint of this name; for a name "TASK/RUN", ``config`` is the Run."""
     title, total = f"{name} seed {seed}" if seed else name, 0
     if name in ("classifier", "judge"):
         total, records = config.epochs, classifier_stage(place, name, config, seed, folder)
@@ -168,7 +168,7 @@ def stage_of(place: Place, name: str, config: Any, seed: int, folder: Path, snap
 
 
 def unless_whole(stage: Stage, place: Place) -> Iterator:
-    """A stage's records; none where its checkpoint is whole already."""
+    """A stage's records, or none if its checkpoint is already complete."""
     kind = stage.title if stage.title in checkpoints.BUILDERS else place.recipe.kind
     try:
         checkpoints.load(stage.folder, (kind,))
@@ -180,14 +180,14 @@ def unless_whole(stage: Stage, place: Place) -> Iterator:
                 though = ", though trained otherwise than seed 0: it is not measured with it"
         print(f"{stage.title}: kept{though}")
         return
-    except (checkpoints.CheckpointError, KeyError):  # missing, damaged, or another one's
+    except (checkpoints.CheckpointError, KeyError):  # missing, damaged, or another recipe's
         pass
-    # Out here, because the error keeps the file of weights open, and Windows would not let it be replaced.
+    # Not in the handler: there the error keeps the weights file open, and Windows refuses to replace it.
     yield from stage.records
 
 
 def every_stage(place: Place, seeds: int, resume: bool) -> list[Stage]:
-    """All that a recipe needs, in order; with ``resume``, what is whole is kept."""
+    """All stages of a recipe, in order; with ``resume``, complete checkpoints are kept."""
     recipe, stages = place.recipe, []
     names = [] if recipe.borrows else ["classifier", "judge"]
     names += ["tokenizer"] if recipe.tokenizer else []
@@ -205,9 +205,9 @@ def every_stage(place: Place, seeds: int, resume: bool) -> list[Stage]:
 
 
 def logged(records: Iterator, folder: Path) -> Iterator:
-    """The same records; their numbers go into a log as well, which ``tensorboard --logdir FOLDER`` shows.
+    """The same records, whose numbers are also logged: ``tensorboard --logdir FOLDER`` shows them.
 
-    Raises ValueError, with the command that installs it, where TensorBoard is missing.
+    Raises ValueError, with the command that installs it, if TensorBoard is missing.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter  # late: slow to import, and few need it
@@ -225,7 +225,7 @@ def logged(records: Iterator, folder: Path) -> Iterator:
 
 
 def sheet(record: RLStep) -> torch.Tensor:
-    """(3, H, W) in [0, 1]: a few of a step's samples, a row a label."""
+    """(3, H, W) in [0, 1]: a few of a step's samples, one row per label."""
     images = record.images.unflatten(0, record.rewards.shape)[:, :ROW]  # (L, 8, 1, H, W)
     zoom = max(1, 56 // images.shape[-1])
     images = images.repeat_interleave(zoom, 3).repeat_interleave(zoom, 4)

@@ -8,10 +8,10 @@ import torch
 
 
 class PixelTokenizer:
-    """One token a pixel, in raster order (row by row, from the top left), its value a gray level.
+    """One token per pixel, in raster order (row by row from the top left); its value is a gray level.
 
-    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is the background (black), the last one full
-    ink (white).
+    Token ``k`` stands for the gray value ``k / (levels - 1)``: 0 is the background (black), the last one is
+    full ink (white).
     """
 
     def __init__(self, size: int, levels: int):
@@ -27,22 +27,22 @@ class PixelTokenizer:
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens: each pixel's nearest gray level.
 
-        Raises TypeError for other than floating point, ValueError for another shape, values outside or NaN.
+        Raises TypeError unless floating point, ValueError for a wrong shape, values out of range or NaN.
         """
         check_images(images, self.size)
         return (images * (self.levels - 1)).round().long().flatten(1)
 
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]; ``encode`` gives them back.
+        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]; ``encode`` inverts it.
 
-        Raises TypeError for other than int64, ValueError for another shape or tokens outside [0, levels).
+        Raises TypeError unless int64, ValueError for a wrong shape or tokens outside [0, levels).
         """
         check_tokens(tokens, self.length, self.levels)
         return (tokens.float() / (self.levels - 1)).view(-1, 1, self.size, self.size)
 
 
 def check_images(images: torch.Tensor, size: int) -> None:
-    """Raise, in words, unless ``images`` is (B, 1, size, size) floating point in [0, 1]."""
+    """Raise a readable error unless ``images`` is (B, 1, size, size) floating point in [0, 1]."""
     if not isinstance(images, torch.Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
         raise TypeError(f"images are {kind}; expected floating-point tensors in [0, 1].")
@@ -53,7 +53,7 @@ def check_images(images: torch.Tensor, size: int) -> None:
 
 
 def check_tokens(tokens: torch.Tensor, length: int, vocabulary: int) -> None:
-    """Raise, in words, unless ``tokens`` is (B, length) int64 in [0, vocabulary)."""
+    """Raise a readable error unless ``tokens`` is (B, length) int64 in [0, vocabulary)."""
     if not isinstance(tokens, torch.Tensor) or tokens.dtype != torch.int64:
         kind = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
         raise TypeError(f"tokens are {kind}; expected a tensor of torch.int64.")

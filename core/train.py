@@ -29,22 +29,22 @@ from core.report import text
 from core.rewards import TERMS
 
 PROGRAM = "python -m core.train"
-SHOWN = ("accuracy", "mse", "used", "nll", "reward", "success", "kl")  # of a record, beside the bar
+SHOWN = ("accuracy", "mse", "used", "nll", "reward", "success", "kl")  # of a record, beside the progress bar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Where):
-    """What every command that trains knows."""
+    """Options of every command that trains."""
 
-    what: tyro.conf.Suppress[str]  # its first word
-    log: Literal["tensorboard"] | None = None  # curves and samples, in runs/log
+    what: tyro.conf.Suppress[str]  # the command's first word
+    log: Literal["tensorboard"] | None = None  # write curves and samples to runs/log
 
 
 @dataclass(frozen=True, kw_only=True)
 class One(Training):
-    """What a command for one stage knows."""
+    """Options of a command that trains one stage."""
 
-    seed: int = 0  # of what is random in training; a policy's first weights are always the same
+    seed: int = 0  # of the randomness in training; a policy's initial weights are always the same
     out: Path | None = None  # write here instead
     ship: bool = False  # write into checkpoints
 
@@ -67,7 +67,7 @@ class PretrainOptions(One):
 
 @dataclass(frozen=True)
 class Weights:
-    """What each reward term weighs: ``weights`` adds a flag for each."""
+    """The weight of each reward term; ``weights`` adds a flag for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,8 @@ class RunOptions(One):
 
 @dataclass(frozen=True, kw_only=True)
 class AllOptions(Training):
-    seeds: int = 1  # of each run; seeds above 0 are measured, and stay in runs/
-    resume: bool = False  # keep what is whole, even if trained with other settings
+    seeds: int = 1  # number of seeds of each run; those above 0 are measured, but stay in runs/
+    resume: bool = False  # keep complete checkpoints, even if trained with other settings
 
     def __post_init__(self):
         check_ranges(self, seeds=(1, 1000))
@@ -112,15 +112,15 @@ def parse(arguments: list[str]) -> Training:
 
 
 def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
-    """By its first word, what a command does, and its options as they are when nothing is said."""
-    here, says = recipe.name, "Everything from nothing, into checkpoints/, and measured."
+    """For the first word of each command: what it does, and its options with their defaults."""
+    here, says = recipe.name, "Trains everything anew, into checkpoints/, and measures it."
     found: dict[str, tuple[str, Training]] = {"all": (says, AllOptions(what="all", recipe=here))}
     for name in () if recipe.borrows else ("classifier", "judge"):
         options = StageOptions(what=name, recipe=here, config=getattr(recipe, name))
         found[name] = f"Trains the {name}.", options
     if recipe.tokenizer is not None:
         options = StageOptions(what="tokenizer", recipe=here, config=recipe.tokenizer)
-        found["tokenizer"] = "Trains the codes of patches.", options
+        found["tokenizer"] = "Trains the patch tokenizer.", options
     starts = {STARTS[task] for task in recipe.tasks}
     start = known.start or ("labelled" if "labelled" in starts else "unlabelled")
     if start in starts:
@@ -145,7 +145,7 @@ def commands(recipe: Recipe, known: Scan) -> dict[str, tuple[str, Training]]:
 
 
 def check_names(options: RunOptions) -> None:
-    """Raise ValueError where two flags of a run would have the same name."""
+    """Raise ValueError if two flags of a run would have the same name."""
     parts = (options, options.config, options.algorithm, options.rewards)
     names = [one.name for part in parts for one in fields(part)]
     for name in names:
@@ -155,7 +155,7 @@ def check_names(options: RunOptions) -> None:
 
 
 def weights(run: Run) -> Weights:
-    """The reward terms as flags, each with what its function says of it, as a run pays them."""
+    """The reward terms as flags: their help from each function's docstring, their defaults from a run."""
     found = []
     for name, function in TERMS.items():
         says = tyro.conf.arg(help=(function.__doc__ or "").partition("\n")[0])
@@ -165,7 +165,7 @@ def weights(run: Run) -> Weights:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise ValueError where something else than a checkpoint would be replaced."""
+    """Raise ValueError if anything other than a checkpoint would be replaced."""
     known = {"weights.safetensors", "config.json", "curve.json", "curve.png", "samples.png", ".DS_Store"}
     if folder.is_symlink():
         strange = {"a link"}
@@ -189,7 +189,7 @@ def plan(place: Place, options: Any) -> list[stages.Stage]:
         name = f"{options.task}/{options.what}"
         config = Run(options.algorithm, options.config, "", asdict(options.rewards))
         needs = ["classifier", "judge", STARTS[options.task]]
-    if parallel.rank() == 0:  # it makes the untrained policy, if that is what is missing
+    if parallel.rank() == 0:  # it makes the untrained policy, if that is missing
         place.require(*needs)
     parallel.wait()
     if options.out and options.out.resolve().is_relative_to(place.root.resolve()):
@@ -199,7 +199,7 @@ def plan(place: Place, options: Any) -> list[stages.Stage]:
 
 
 def run_stage(stage: stages.Stage) -> None:
-    """Exhaust a stage under a progress bar."""
+    """Run a stage to its end, with a progress bar."""
     bar = tqdm(stage.records, desc=stage.title, total=stage.total, dynamic_ncols=True, mininterval=1.0)
     for record in bar:
         numbers = stages.rounded(record)

@@ -1,12 +1,12 @@
 """A Llama-style transformer policy (Touvron et al. 2023; LlamaGen, Sun et al. 2024, for pictures), small
 enough to read: RMSNorm, rotary positions, SwiGLU, and a cache of keys and values for sampling.
 
-The rotary angles carry row and column, half of each head's dimensions for each, because a picture's
-neighbours are near in two directions. Scoring runs ``Block`` over whole sequences; sampling has the same
+The rotary angles encode row and column, each in half of every head's dimensions, because tokens of a picture
+are neighbours in two directions. Scoring runs ``Block`` over whole sequences; sampling has the same
 equations written out for one token at a time, and tests/test_policies.py shows that the two agree.
 
-Two more things are not Llama's. A label also scales and shifts what every block reads (as in DiT; Peebles
-and Xie 2023), and is added at every position: where RL has to find out what labels mean, its gradient on one
+Two more things differ from Llama. A label scales and shifts what every block reads (as in DiT; Peebles and
+Xie 2023), and is added at every position: where RL has to discover what labels mean, the gradient on one
 token is too weak to change what is drawn. And classifier-free guidance (Ho and Salimans 2022) is part of the
 distribution: ``guided`` is the one place that applies it, for sampling and for scoring alike.
 """
@@ -23,8 +23,8 @@ EPS = 1e-6  # of RMSNorm
 def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(T,) rows and columns to (T, size) cosines and signed sines of the rotations (Su et al. 2021).
 
-    Dimension i turns with dimension i + size / 2; the first half of those pairs by the row, the others by the
-    column.
+    Dimensions i and i + size / 2 form a pair that is rotated together: the first half of the pairs by the
+    row, the others by the column.
     """
     frequency = 100.0 ** (-torch.arange(size // 4, dtype=torch.float32) / (size // 4))
     angle = torch.cat([rows[:, None] * frequency, columns[:, None] * frequency], 1)  # (T, size / 2)
@@ -32,12 +32,12 @@ def rotary(rows: torch.Tensor, columns: torch.Tensor, size: int) -> tuple[torch.
 
 
 def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Turn (..., size) queries or keys by ``rotary``'s cosines and signed sines."""
+    """Rotate (..., size) queries or keys by ``rotary``'s cosines and signed sines."""
     return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)
 
 
 def guided(logits: torch.Tensor, guidance: float) -> torch.Tensor:
-    """(2B, ...) logits, with the label and then without, to the (B, ...) logits that guidance draws from."""
+    """(2B, ...) logits, first with the label and then without, to the (B, ...) guided logits."""
     label, none = logits.chunk(2)
     return torch.lerp(none, label, guidance)
 
@@ -50,14 +50,14 @@ class Block(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        hidden = 8 * width // 3  # as Llama has it
+        hidden = 8 * width // 3  # as in Llama
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
-        for layer in (self.out, self.down):  # a deep sum should start small (Radford et al. 2019)
+        for layer in (self.out, self.down):  # many are summed, so each starts small (Radford et al. 2019)
             nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
 
     def forward(self, x, rotation, modulation):
-        """The block over whole sequences; ``TransformerPolicy._generate`` has it token by token.
+        """The block over whole sequences; ``TransformerPolicy._generate`` does the same token by token.
 
         Args:
             x: (B, T, width).
@@ -77,16 +77,16 @@ class Block(nn.Module):
 
 
 class TransformerPolicy(Policy):
-    """The sequence it reads is a start, then every token but the last; the state at t predicts token t."""
+    """Reads a start vector, then every token but the last; the state at position t predicts token t."""
 
-    largest_label = LABELS  # which is none
+    largest_label = LABELS  # 10 means no label
 
     def __init__(self, tokenizer, width: int, layers: int, heads: int, guidance: float = 1.0):
         """
         Args:
             tokenizer: lays the tokens out on a square grid of side ``tokenizer.grid``.
             width: of the residual stream; divisible by 4 x heads.
-            layers, heads: of attention.
+            layers, heads: number of blocks, and of attention heads in each.
             guidance: weight of the label against no label, 1 to 10; 1 is no guidance, and costs half as much.
         """
         super().__init__(tokenizer)
@@ -107,7 +107,7 @@ class TransformerPolicy(Policy):
         self.norm = nn.RMSNorm(width, EPS)
         self.head = nn.Linear(width, tokenizer.vocabulary, bias=False)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        # The state at t stands where token t will be drawn.
+        # The state at t has the row and column of token t, which it predicts.
         place = torch.arange(tokenizer.length)
         cosine, sine = rotary(place // tokenizer.grid, place % tokenizer.grid, width // heads)
         self.register_buffer("cosine", cosine, persistent=False)
@@ -117,15 +117,15 @@ class TransformerPolicy(Policy):
         return [self.label, self.modulation]
 
     def _label(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) labels to what is added, (B, T, width), and what enters at every block, (layers, 4, B, width).
+        """(B,) labels to (B, T, width), added to the input, and (layers, 4, B, width), to modulate blocks.
 
-        Label 10 is none: nothing is added, as for every label of a policy whose label inputs are zero.
+        Label 10 means no label: nothing is added, as for every label while the label inputs are zero.
         """
         labelled = (labels < LABELS).float()
         index = labels.clamp(max=LABELS - 1)
         modulation = self.modulation[index] * labelled[:, None]
         modulation = modulation.view(-1, *self.norms.shape) + self.norms  # (B, layers, 4, width)
-        # Scaled down: Adam's steps have the same size everywhere, and what they add at random costs KL.
+        # Scaled down: Adam's steps are equally large everywhere, and their random part costs KL.
         added = self.label[index] * labelled[:, None, None] * self.label.shape[-1] ** -0.5
         return added, modulation.permute(1, 2, 0, 3)
 
@@ -143,8 +143,8 @@ class TransformerPolicy(Policy):
     def _generate(self, labels, noise, prefix):
         """The blocks written out for one token at a time, over a cache of earlier keys and values.
 
-        At batch 1 the number of operations takes the time, not the arithmetic. So features are (B, width)
-        rows, and of modules only the embedding is called.
+        At batch 1 the time depends on the number of operations, not on the arithmetic. So features are
+        (B, width) rows, and the embedding is the only module that is called.
         """
         logits, tokens = torch.empty_like(noise), []
         both = labels if self.guidance == 1 else with_and_without(labels)
@@ -153,8 +153,8 @@ class TransformerPolicy(Policy):
         x = self.start
         heads = self.blocks[0].heads
         caches = added.new_empty(len(self.blocks), 2, batch, heads, len(noise), width // heads)
-        # F.rms_norm(x) is root * x / norm(x), where root is that of the width and norm(x) that of
-        # sum(x^2) + width * eps; the root goes into what scales it anyway.
+        # F.rms_norm(x) is root * x / norm(x), where root is the square root of the width, and norm(x) that of
+        # sum(x^2) + width * EPS. The scales that follow absorb the root.
         root = width**0.5
         floor = x.new_tensor(root * EPS**0.5)
 
@@ -187,5 +187,5 @@ class TransformerPolicy(Policy):
 
 
 def with_and_without(labels: torch.Tensor) -> torch.Tensor:
-    """(B,) labels to (2B,): the same, then none for each."""
+    """(B,) labels to (2B,): the labels, then "no label" for each."""
     return torch.cat([labels, torch.full_like(labels, LABELS)])

@@ -1,9 +1,9 @@
 """Pictures as sequences of patches: a small VQ-VAE (van den Oord et al. 2017).
 
-An encoder turns each patch of 4x4 pixels, and what it sees around it, into a vector, which is replaced by
-the nearest of a few learned ones: its number in that codebook is the token. A decoder draws the picture
-from the numbers. AR-GRPO draws with LlamaGen, whose tokens are made the same way (Sun et al. 2024); like
-there, the tokenizer is trained first and then never again.
+An encoder turns each patch of 4x4 pixels, with some of what surrounds it, into a vector. This is replaced by
+the nearest vector of a small learned codebook, whose index there is the token. A decoder draws the picture
+from these code vectors. AR-GRPO draws with LlamaGen, whose tokens are made the same way (Sun et al. 2024);
+as there, the tokenizer is trained first and then never again.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class _Refine(nn.Module):
 
 
 class PatchTokenizer(nn.Module):
-    """One token a patch of 4x4 pixels, in raster order, its value the number of a code.
+    """One token per patch of 4x4 pixels, in raster order; its value is the index of a code.
 
     Unlike pixels, patches overlap in the picture: the decoder's convolutions reach across their borders, so
     the pixels of a patch also depend on the codes around it.
@@ -47,7 +47,7 @@ class PatchTokenizer(nn.Module):
         """
         super().__init__()
         if size % PATCH or not 4 <= size <= 64:
-            raise ValueError(f"size is {size!r}; a picture cut into patches is 4 to 64 pixels wide, in 4s.")
+            raise ValueError(f"size is {size!r}; a picture cut into patches is 4, 8, ... or 64 pixels wide.")
         self.size, self.vocabulary, self.grid = size, codes, size // PATCH
         self.length = self.grid**2
         wide = 2 * channels
@@ -64,14 +64,14 @@ class PatchTokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens. Raises as PixelTokenizer's."""
+        """(B, 1, size, size) pictures in [0, 1] to (B, T) int64 tokens. Raises like PixelTokenizer's."""
         check_images(images, self.size)
         vectors = self.encoder(images.float() * 2 - 1).permute(0, 2, 3, 1)  # (B, grid, grid, D)
         return self.nearest(vectors.flatten(0, 2)).view(len(images), self.length)
 
     @torch.no_grad()
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]. Raises as PixelTokenizer's.
+        """(B, T) int64 tokens to (B, 1, size, size) float32 pictures in [0, 1]. Raises like PixelTokenizer's.
 
         Not the inverse of ``encode``: several sequences may draw nearly the same picture.
         """
@@ -87,12 +87,12 @@ class PatchTokenizer(nn.Module):
 def train_tokenizer(
     tokenizer: PatchTokenizer, images: torch.Tensor, config: TokenizerConfig, generator: torch.Generator
 ) -> Iterator[dict[str, float]]:
-    """Train in place; yields a step's pixel error, and how many codes carried at least a tenth of their
-    share lately.
+    """Train in place; yields each step's pixel error, and how many codes are in use: those that lately got
+    at least a tenth of an equal share of the patches.
 
     The codebook follows the encoder by a running average instead of a gradient (van den Oord et al. 2017,
-    appendix A.1). A code that is hardly used is put where the encoder's outputs are (Dhariwal et al. 2020,
-    section 3): else most codes die.
+    appendix A.1). A code that is hardly used is moved to one of the encoder's outputs (Dhariwal et al.
+    2020, section 3): otherwise most codes die.
 
     Args:
         images: (N, 1, size, size) in [0, 1].
@@ -100,7 +100,7 @@ def train_tokenizer(
     """
     book = tokenizer.codebook
     share = torch.full_like(book[:, 0], 1 / len(book))  # running share of patches that fall to each code
-    total = torch.zeros_like(book)  # running sum of their vectors, as a mean over patches
+    total = torch.zeros_like(book)  # running sum of each code's vectors, per patch
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=config.lr, fused=True)
     for step in range(config.steps):
         left = 1 - step / config.steps
@@ -111,7 +111,7 @@ def train_tokenizer(
         vectors = tokenizer.encoder(batch * 2 - 1).permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, D)
         flat = vectors.detach().flatten(0, 1)
         with torch.no_grad():
-            if step == 0:  # codes far from every output would all lose to one, and pull the encoder there
+            if step == 0:  # if all codes were far off, one would win every patch, and pull the encoder to it
                 book.copy_(flat[torch.randint(len(flat), (len(book),), generator=generator)])
                 total.copy_(book * share[:, None])
             chosen = tokenizer.nearest(flat)
@@ -120,13 +120,13 @@ def train_tokenizer(
             share.lerp_(found, 1 - config.decay)
             total.lerp_(torch.zeros_like(book).index_add_(0, chosen, flat) / len(chosen), 1 - config.decay)
             dead = (share < 0.1 / len(book)).nonzero().squeeze(1)
-            if len(dead) and step < config.steps // 2:  # later the decoder has no time to learn a new code
+            if len(dead) and step < config.steps // 2:  # later, the decoder cannot learn a new code in time
                 places = flat[torch.randint(len(flat), (len(dead),), generator=generator)]
                 share[dead] = 1 / len(book)
                 total[dead] = places / len(book)
             book.copy_(total / share.clamp(min=1e-8)[:, None])
         quantised = book[chosen].view_as(vectors)
-        # Straight through: to the gradient, rounding to a code is no change at all.
+        # Straight-through estimator: the gradient passes as if nothing had been rounded to a code.
         drawn = tokenizer.draw(vectors + (quantised - vectors).detach())
         mse = F.mse_loss(drawn, batch)
         loss = mse + config.commitment * F.mse_loss(vectors, quantised)

@@ -1,7 +1,7 @@
-"""Everything that is measured: of pictures and policies, and of what is claimed for GRPO.
+"""Everything that is measured: pictures, policies, and what is claimed for GRPO:
 
-* Sample efficiency: samples that a run has seen when the judge first reads a given share as their label.
-* Variance: how much the gradient estimate of each algorithm scatters, all from the same policy.
+* Sample efficiency: samples that a run has seen when success first reaches a given level.
+* Variance: of the gradient estimate of each algorithm, all for the same policy.
 * Quality against diversity, along the training.
 """
 
@@ -24,8 +24,8 @@ from core.rl import make_batch, objective
 
 SEED = 20_250_808  # of the evaluation; training uses small seeds
 GRAYS = 16  # gray levels of the pixel entropy, whatever the tokens are
-WINDOW = 3  # steps that a success is averaged over: one step's samples are few
-BATCHES = 24  # behind each figure of the variance
+WINDOW = 3  # steps that success is averaged over, as one step has few samples
+BATCHES = 24  # behind each estimate of the variance
 ALONG = 1000  # samples behind each point along the training
 
 
@@ -33,8 +33,8 @@ ALONG = 1000  # samples behind each point along the training
 def draw(
     policy: Policy, reference: Policy | None, labels: torch.Tensor, seed: int = SEED
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) KL to it in nats: of a
-    picture's path, exact over each token's values.
+    """(N,) labels to (N, 1, size, size) pictures and, given a reference, the (N,) KL to it in nats: summed
+    over a picture's tokens, exact over each token's values.
     """
     generator, images, nats = torch.Generator(policy.device).manual_seed(seed), [], []
     for part in labels.to(policy.device).split(250):
@@ -50,7 +50,7 @@ class Yardstick:
     """Measures pictures and policies of a recipe, with its judge and real digits."""
 
     def __init__(self, place: Place, digits: Sequence[int] = range(10)):
-        """``digits``: those that are drawn, hence those that samples are compared with."""
+        """``digits``: the labels that are drawn, and the real digits that samples are compared with."""
         self.place, self.fit, self.digits = place, prepare(place.recipe), torch.tensor(digits)
         images, labels = load_mnist(False, place.data_root)
         drawn = torch.isin(labels, self.digits)
@@ -66,7 +66,7 @@ class Yardstick:
         return torch.cat([self.judge.features(part) for part in images.split(1000)])
 
     def graded(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """What classifier and judge make of pictures: their mean reward, and success."""
+        """How classifier and judge grade pictures: the mean confidence as reward, and success."""
         reward = predict(self.classifier, images).gather(1, labels[:, None]).mean().item()
         return {"reward": reward, "success": accuracy(self.judge, images, labels)}
 
@@ -86,13 +86,13 @@ class Yardstick:
         }
 
     def nll(self, policy: Policy) -> float:
-        """Of the real test digits, in nats per image."""
+        """The NLL of the real test digits, in nats per image."""
         return heldout_nll(policy, self.images, self.labels)
 
     def measure(
         self, policy: Policy, reference: Policy, labels: torch.Tensor, nll: bool = True
     ) -> dict[str, float]:
-        """Figures of a policy at temperature 1, from a sample for each label, and its KL to a reference."""
+        """Figures of a policy at temperature 1, from one sample per label, and its KL to a reference."""
         images, nats = draw(policy, reference, labels)
         values = {**self.pictures(images, labels), "kl": nats.mean().item()}
         return {**values, "nll": self.nll(policy)} if nll else values
@@ -104,8 +104,8 @@ class Yardstick:
         return self.pictures(images, self.digits[torch.arange(count) % len(self.digits)])
 
     def real_digits(self, count: int) -> dict[str, float]:
-        """Figures of real digits: of training digits the floor of all distances to the test digits; reward
-        and success of the test digits, which neither classifier nor judge has seen.
+        """Figures of real digits. Training digits give the floor of all distances to the test digits; reward
+        and success are those of the test digits, which neither classifier nor judge has seen.
         """
         images, labels = load_mnist(True, self.place.data_root)
         picked = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))[:count]
@@ -113,7 +113,7 @@ class Yardstick:
         return values | self.graded(self.images, self.labels)
 
     def reconstructed(self) -> dict[str, float]:
-        """Figures of the test digits, encoded and decoded, beside themselves: what the tokenizer loses."""
+        """Figures of the test digits, encoded and decoded, beside the originals: what the tokenizer loses."""
         tokenizer = self.place.policy("random").cpu().tokenizer
         parts = [tokenizer.decode(tokenizer.encode(part)) for part in self.images.split(500)]
         return self.pictures(torch.cat(parts), self.labels)
@@ -134,12 +134,12 @@ def samples_to_success(curves: dict[str, dict], level: float, start: float) -> d
     """Samples seen when the mean success of WINDOW steps reaches ``level``.
 
     Args:
-        curves: by seed, {"samples": [...], "success": [...]} with an entry a step.
-        start: success of the start. Where it is there already, there is nothing to count.
+        curves: by seed, {"samples": [...], "success": [...]} with one entry per step.
+        start: success of the start. If it has reached ``level`` already, there is nothing to count.
 
     Returns:
-        "each" seed's samples, the fewest first, None for one that never gets there; their "mean" and 95 %
-        "interval", None unless all seeds get there; and whether the start is there or "above".
+        "each" seed's samples, fewest first, None for a seed that never reaches it; their "mean" and 95 %
+        "interval", None unless all seeds reach it; and "above": whether the start has reached it already.
     """
 
     def passed(curve: dict) -> int | None:
@@ -162,9 +162,9 @@ def samples_to_success(curves: dict[str, dict], level: float, start: float) -> d
 def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | None]]:
     """Variance of each run's gradient estimate over the squared norm of its mean, at the start and half way.
 
-    All runs are given the same batches of the same policy: at the start, and where ``grpo`` is half way (left
-    out where there is no snapshot of that). It is what one step's estimate scatters, before Adam averages
-    over steps.
+    All runs are given the same batches of the same policy: at the start, and when ``grpo`` is half way (left
+    out if there is no snapshot of that). It is the variance of one step's estimate, before Adam averages over
+    steps.
     """
     runs = confident(place.recipe.tasks[task])
     if not runs:
@@ -178,16 +178,16 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
 
 
 def confident(runs: dict[str, Run]) -> dict[str, Run]:
-    """Those that are paid for confidence alone."""
+    """The runs that are rewarded for confidence alone."""
     return {name: run for name, run in runs.items() if set(run.rewards) == {"confidence"}}
 
 
 def relative_variance(
     place: Place, policy: Policy, reference: Policy, runs: dict[str, Run]
 ) -> dict[str, float | None]:
-    """One number a run: E ||g - E g||^2 / ||E g||^2 of its first update's gradient g.
+    """One number per run: E ||g - E g||^2 / ||E g||^2 of its first update's gradient g.
 
-    None where BATCHES gradients do not tell their mean from zero.
+    None if the mean of BATCHES gradients cannot be told from zero.
     """
     rewards = Rewards(place.classifier(), reference, {"confidence": 1.0})
     policy.train()  # as core.rl does
@@ -213,7 +213,7 @@ def relative_variance(
                 gradients[name].append(torch.cat([part.flatten() for part in parts]))
         past.append(reward.mean().item())
     norms = {name: squared_norms(torch.stack(parts)) for name, parts in gradients.items()}
-    # A baseline changes no mean (Williams 1992): REINFORCE's runs have the same expected gradient, and the
+    # A baseline does not change the expected gradient (Williams 1992): REINFORCE's runs share it, and the
     # least noisy one gives its norm.
     plain = [name for name, run in runs.items() if type(run.algorithm) is Reinforce and run.config.beta == 0]
     least_noisy = min(plain, key=lambda name: norms[name][0], default="")
@@ -222,10 +222,10 @@ def relative_variance(
 
 
 def squared_norms(gradients: torch.Tensor) -> tuple[float, float | None]:
-    """The squared norm of one of (N, P) independent estimates, on average, and that of their expectation.
+    """The mean squared norm of (N, P) independent estimates, and the squared norm of their expectation.
 
-    The latter is the mean product of two different estimates, which the scatter of neither enters. None
-    unless it is two standard errors (jackknife; Efron and Stein 1981) above zero.
+    The latter is the mean inner product of two different estimates, to which their variance adds nothing.
+    None unless it is two standard errors (jackknife; Efron and Stein 1981) above zero.
     """
     count, products = len(gradients), gradients @ gradients.T
     own = products.diag()

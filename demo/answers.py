@@ -1,4 +1,4 @@
-"""What the models say to a checked question, as dicts that are ready for the browser. Imports torch.
+"""What the models answer to a checked question, as dicts that are ready for the browser. Imports torch.
 
 ``Engine.ask`` calls each function by its name, with the models of a recipe and what was asked.
 """
@@ -24,7 +24,7 @@ from demo.settings import layout
 BARS = 16  # values of a token that are shown: all gray levels, or the most probable codes
 WALL = 100  # samples of a policy in Compare
 # Near-twins differ in less than this share of their ink, by picture size: a stroke that is moved by a pixel
-# changes more of a fine picture. Of a hundred real digits at most a dozen have one, but for the ones.
+# changes more of a fine picture. Of a hundred real digits at most a dozen have one, except among 1s.
 TWIN = {8: 0.075, 28: 0.14}
 GROUP = 16
 SPREAD = 1024  # samples from which it is measured how much a group's mean varies
@@ -32,7 +32,7 @@ FOOL_STEPS = 60
 
 
 def grid(samples: Samples, digit: int, columns: int) -> dict:
-    """Samples for ``sample_grid``: the sheet, and of each its reward, what the judge reads, its NLL."""
+    """Samples for ``sample_grid``: the sheet, and each one's reward, what the judge reads, its NLL."""
     return {
         "sheet": pictures.sheet(samples.images, columns),
         "size": samples.images.shape[-1],
@@ -114,7 +114,7 @@ def twins(images: torch.Tensor) -> list[int]:
 
 @torch.no_grad()
 def figures(models: Models, task: str, run: Run, policy: Policy, record: RLStep) -> dict:
-    """What a race shows of a run's step: its samples, or where the mistake is in them, fresh ones."""
+    """What a race shows of a run's step: its samples, or fresh ones where the mistake is in drawing."""
     digits, shown = run.config.digits, layout(models.recipe, run.config)["wall"]
     images, reward, success, kl = record.images, record.reward, record.success, record.kl
     if isinstance(run, Mistake) and run.draw:
@@ -184,10 +184,10 @@ def in_walk(walk: stepping.Walk, at: int) -> dict:
     """The group that was drawn after ``at`` updates, for ``walks.view``.
 
     Returns:
-        what is "shown" as it is: as ``grid``, and the "weights" that each algorithm gives the samples; of
-        each sample and token the "values" and "advantages"; and what the policy made of them "before" and
-        "after" the update that they taught, if it was taken: how many nats likelier each sample was
-        "changed", the "kl" to the start, and "tokens" ("log_probs", "ratio", "surrogate", "clipped", "kl").
+        "shown", what is shown as it is: as ``grid``, and the "weights" that each algorithm gives the samples;
+        the "values" and "advantages" of each sample and token; and what the policy made of them "before" and
+        "after" the update that they taught, if it was taken: by how many nats each sample "changed", the
+        "kl" to the start, and "tokens" ("log_probs", "ratio", "surrogate", "clipped", "kl").
     """
     found = walk.groups[at]
     rewards = found.samples.rewards
@@ -276,8 +276,8 @@ def grade(models: Models, image: torch.Tensor, digit: int, task: str) -> dict:
 def fooling(models: Models, digit: int, seed: int) -> torch.Tensor:
     """A (1, 1, size, size) picture that the classifier believes and the judge does not.
 
-    Sixteen pictures climb the classifier's confidence from noise; the one of which the two differ most is
-    kept. It is what a policy does when nothing ties it to real digits. What is believed is the picture as its
+    Sixteen pictures climb the classifier's confidence from noise; the one on which the two differ most is
+    kept. A policy does the same when nothing ties it to real digits. The classifier sees the picture as its
     tokens say it; the gradient goes to the picture itself (straight through, Bengio et al. 2013).
     """
     classifier, tokenizer = models.classifier, models.tokenizer

@@ -31,7 +31,7 @@ def endpoints(engine: Engine) -> None:
         rewards: dict[str, float] = AS_USUAL,
         picture: list = NO_PICTURE,
     ) -> dict:
-        """Train runs side by side, and report each few steps; closing the request stops it.
+        """Train runs side by side, and report every few steps; closing the request stops it.
 
         Args:
             task: "steer" or "refine".
@@ -80,8 +80,8 @@ class Passed(Exception):
 
 
 def endpoint(engine: Engine, name: str) -> Callable:
-    """A question as an endpoint, and what ``turns.check_event`` asks before it waits: its checks alone, which
-    come before anything that is recorded, measured or computed.
+    """A question as an endpoint. ``turns.check_event`` runs its checks alone before waiting: they come before
+    anything that is recorded, measured or computed.
     """
     question, unasked = getattr(engine, name), copy.copy(engine)
 

@@ -17,7 +17,7 @@ MOST_RACERS = 3
 
 
 class RequestError(ValueError):
-    """A request asks for something that there is not: one sentence for the person who asked."""
+    """A request asks for something that does not exist: one sentence for the person who asked."""
 
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -64,7 +64,7 @@ def seed(value: Any) -> int:
 
 
 def port(text: str) -> int | None:
-    """$GRADIO_SERVER_PORT: None where it is empty; what is no port ends the program in one sentence."""
+    """$GRADIO_SERVER_PORT: None where it is empty; what is no port ends the program with one sentence."""
     if text and not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
         raise SystemExit(f"GRADIO_SERVER_PORT is {shown(text)}; allowed: 1 to 65535.")
     return int(text) if text else None
@@ -98,7 +98,7 @@ def guest(name: str, guests: Mapping[str, Any]) -> Any:
     """What was trained in the page under that name, if it is still kept."""
     found = guests.get(name)  # asked once: it may be forgotten at any moment
     if found is None:
-        raise RequestError("This policy is gone: the last six that were trained here are kept.")
+        raise RequestError("This policy is gone: only the last six that were trained here are kept.")
     return found
 
 

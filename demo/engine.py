@@ -1,7 +1,7 @@
 """What the tabs call: checked questions in, dicts that are ready for the browser out. No gradio in it.
 
-Only what ships with the project is loaded: no data, no network. torch is imported with the first question
-that was not recorded.
+Only what ships with the project is loaded: no data, no network. torch is imported at the first question
+whose answer is not recorded.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ LOOK = 0.3  # seconds between two looks at whether an answer is still wanted
 
 
 def on_one_core() -> None:
-    """For a thread that answers. A second core would save a third of the time, and where that core is busy,
+    """For a thread that answers. A second core would save a third of the time, but where that core is busy,
     PyTorch waits for it many times longer.
     """
     import torch
@@ -34,16 +34,16 @@ def on_one_core() -> None:
 
 
 class Engine(Races):
-    """The answers to every tab. Thread-safe: of each recipe one question is computed at a time; a race has
+    """The answers to every tab. Thread-safe: for each recipe one question is computed at a time; a race has
     threads of its own.
     """
 
     def __init__(self, root: Path | None = None):
         super().__init__(root)
         self.recording: dict[str, Any] | None = None  # where fresh answers are noted, see demo/record.py
-        # Of each recipe a thread of its own: in any that comes along, each would keep memory of its own.
+        # One thread for each recipe: of several, each would keep memory of its own.
         self._workers = {recipe: ThreadPoolExecutor(1, initializer=on_one_core) for recipe in RECIPES}
-        self.wanted: Callable[[], bool] = lambda: True  # whether who asks still waits: the page knows that
+        self.wanted: Callable[[], bool] = lambda: True  # whether the one who asks still waits: the page knows
 
     def ask(self, recipe: str, call: str, *asked: Any) -> Any:
         """The answer to a checked question: as recorded, or a fresh one from that function of answers.py."""
@@ -63,7 +63,7 @@ class Engine(Races):
         return found
 
     def work(self, recipe: str, task: Callable[[], Any]) -> Any:
-        """What a task gives, in the thread of a recipe's models. How many may wait is the queue's business,
+        """A task's result, from the thread of a recipe's models. How many may wait is the queue's business,
         see demo/turns.py. Raises RequestError where nobody waits for it any more.
         """
         future = self._workers[recipe].submit(task)
@@ -89,7 +89,7 @@ class Engine(Races):
     def _policy(self, value: Any, recipe: str) -> str:
         if isinstance(value, str) and value.startswith("mine:"):
             checks.guest(value, self._models[recipe].guests if recipe in self._models else {})
-            return value  # not named among what is allowed: it is one visitor's
+            return value  # not listed among what is allowed: it is one visitor's
         return checks.one_of("policy", value, [name for _, name in self.policies(recipe)])
 
     def _sampling(self, recipe, policy, digit, temperature, seed, count) -> tuple:
@@ -138,7 +138,7 @@ class Engine(Races):
         """A policy in Compare: 100 samples and what they say, see ``answers.portrait``. All was checked.
 
         Args:
-            task: of the others; it goes without saying in a title.
+            task: that of the others; a title leaves it out.
         """
         found, style = self.ask(recipe, "portrait", policy, digit, seed), self.style(policy)
         style["title"] = style["title"].removeprefix(f"{task.capitalize()}: ")
@@ -250,7 +250,7 @@ class Engine(Races):
             as generate; the "weights" that each algorithm gives the samples; how many nats likelier each
             became, in "changed"; the "kl" to the start before and after; of the "tokens" of one "sample"
             the log-probabilities "before" and "after", "ratio", "advantage", "surrogate", "clipped" and "kl";
-            and up to how many updates groups are "recorded", -1 where none is: beyond, they are live.
+            and "recorded": up to how many updates groups are recorded (-1: none); beyond, they are live.
         """
         recipe, digit = self._recipe(recipe), checks.digit(digit)
         group, updates = checks.whole("group", group, 4, 64), checks.whole("updates", updates, 0, UPDATES)
@@ -290,7 +290,7 @@ class Engine(Races):
         """Finish a drawing: its top rows become the first tokens, and the policy draws the rest.
 
         Args:
-            picture: as for score, as it is drawn; only the top rows are read.
+            picture: as for score, but never centred; only the top rows are read.
             policy, digit, temperature, seed, count, recipe: as for generate.
             rows: how many rows of tokens are given: 0 to 8 at 8x8, 0 to 7 at 28x28 (of four pixels each).
 

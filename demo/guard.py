@@ -23,7 +23,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PARENTS = "'self' https://huggingface.co http://localhost:* http://127.0.0.1:*"  # notebooks, too
 HEADERS = {"Content-Security-Policy": f"frame-ancestors {PARENTS}", "X-Content-Type-Options": "nosniff"}
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # another version has another name
-FAILED = "This could not be answered: a value in it is of a wrong kind, or the server's log says what failed."
+FAILED = "This could not be answered: a value is of the wrong kind, or the server's log says what failed."
 
 
 class Guard:
@@ -53,7 +53,7 @@ class Guard:
             return await self.app(scope, await bounded(scope, receive), answer)
         except HTTPException as refused:
             status, says = refused.status_code, refused.detail
-        except Exception:  # Gradio's own: of a name that it does not know, say
+        except Exception:  # Gradio's own: about a name that it does not know, say
             if begun:
                 raise
             traceback.print_exc()
@@ -62,7 +62,7 @@ class Guard:
 
 
 def check_route(path: str) -> None:
-    """Raise HTTPException for a route that Gradio has and nothing here uses."""
+    """Raise HTTPException for a route of Gradio's that nothing here uses."""
     asked = re.sub(r"^file=[A-Za-z]:[\\/]", "file=/", path.removeprefix(API))  # so paths begin on Windows
     if path.startswith(API) and not asked.startswith(USED):
         raise HTTPException(404, "This route is closed: the page does not use it.")

@@ -20,7 +20,7 @@ from demo.turns import AT_ONCE, MODEL
 LABELS = {  # of arguments, where the page calls them otherwise
     "beta": "Price of the KL",
     "digits": "Digits to learn",
-    "group": "Samples of a digit",
+    "group": "Samples per digit",
     "lr": "Learning rate",
     "rows": "Rows that are yours",
     "runs": "Who races",
@@ -132,8 +132,8 @@ class Page:
         another.then(None, None, None, js=AGAIN)
 
     def policy(self, value: str, label: str = "Policy") -> gr.Dropdown:
-        """A dropdown of the recipe's policies, those that the visitor trained among them; with "" as the
-        value, of none as well.
+        """A dropdown of the recipe's policies, those that the visitor trained among them; if the value is "",
+        none can be chosen as well.
         """
         choices = self.choices(value, self.recipe.value, [])
         self.policies.append(gr.Dropdown(choices, value=value, label=label, min_width=180))
@@ -181,7 +181,7 @@ class Page:
 
 
 def in_range(controls: list[Component], values: Sequence) -> list:
-    """Values as an event has them, those of sliders within their ends, where Gradio moves what was typed."""
+    """An event's values, those of sliders moved into their range, as Gradio does with what is typed."""
     rest, found = iter(controls), []
     for value in values:
         own = None if isinstance(value, (gr.EventData, gr.Request)) else next(rest)

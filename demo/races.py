@@ -10,7 +10,7 @@ from demo.checks import MOST_RACERS, RequestError
 from demo.sentences import finding, mixed
 from demo.shipped import COLOURS, GRAY, PIXELS, TITLES, Shipped, read
 
-# A race on a reward of one's own that is recorded: all digits, from the start that knows no labels.
+# The recorded race on an unusual reward: all digits, from the start that knows no labels.
 EXAMPLE = {"confidence": 1.0, "symmetry": 1.0}
 ENDS = ["reinforce", "grpo"]  # of the staircase: who races if nothing is said
 MISTAKES = {  # of core.mistakes, by name: the title, and the recipe that it is shown with
@@ -114,7 +114,7 @@ class Races(Shipped):
         rewards=None,
         picture=None,
     ) -> dict:
-        """Start a race, or let it wait; returns its first news. Nothing is checked before. None is as usual.
+        """Start a race, or let it wait; returns its first news. All is checked here. None means as usual.
 
         Args:
             rewards: weights of ``terms`` that all runs are paid; empty: each is paid what it always is.
@@ -137,7 +137,7 @@ class Races(Shipped):
             fitted = dataclasses.replace(config, beta=beta)
             runs.append(dataclasses.replace(run, config=fitted, rewards=rewards or run.rewards))
         if rewards:
-            about["paid"] = f"Paid is {mixed(rewards)}."
+            about["paid"] = f"The reward is {mixed(rewards)}."
             about["terms"] = sorted(rewards, key=lambda name: (name == "confidence", -rewards[name]))
         drawing = None if picture is None else likeness_of(models, picture)
         return self.trainer.start(about, models, task, runs, seed, drawing)
@@ -175,7 +175,7 @@ class Races(Shipped):
         measured = self.metrics("pixels-8x8").get("mistakes", {}).get(name)
         race = self.recorded(MISTAKES[name][1]).get(json.dumps(["mistake", name]))
         if race is None:
-            says = "Not recorded of these weights. Train runs it now."
+            says = "Not recorded for these weights. Train runs it now."
             race = {**self._about_mistake(name)[1], **recording(name, says, [])}
         return {
             "happens": race["happens"],
@@ -211,6 +211,6 @@ def yours(number: int, title: str) -> str:
 
 
 def recording(name: str, says: str, points: list[dict]) -> dict:
-    """What news of a live race would say, of a recorded one."""
+    """A recorded race in the form of news of a live one."""
     still = {"state": "recorded", "over": True, "from": 0}
     return {**still, "key": f"recorded {name}", "says": says, "points": points}

@@ -1,7 +1,7 @@
 """Record the answers to the first questions of every tab: python -m demo.record writes
 checkpoints/RECIPE/recorded.json, in about ten minutes.
 
-So that each tab shows something true, for every digit, before any model is loaded. The answers are the
+With them each tab shows something true, for every digit, before any model is loaded. The answers are the
 engine's own, from the shipped checkpoints; run this after training. What is recorded of the training comes
 from the snapshots that core.train keeps in runs/; where those are missing, what was recorded of them before
 is kept, if the start and the end of that run still draw the same.
@@ -32,7 +32,7 @@ def record(engine: Engine, recipe: str) -> dict:
     for digit in tqdm(range(10), desc=f"record {recipe}, digits"):
         engine.spread(digit, recipe)
         for group in GROUPS:
-            # All of the view that opens first; of a group of 16 the update that the story tells of.
+            # All updates of the view that opens first; of other groups of 16, the one that the story shows.
             updates = UPDATES if (digit, group) == (7, 16) else int(group == 16)
             engine.recording[f"one_step {digit} {group}"] = steps(engine, recipe, digit, group, updates)
         engine.trajectory("steer/grpo", digit, 1.0, 2, 16, 0, recipe)
@@ -92,7 +92,7 @@ def finished(engine: Engine, first: dict, name: str, says: str) -> dict:
 def example(engine: Engine, recipe: str) -> dict:
     """The example of a reward of one's own, trained on as Train live would."""
     first = engine.train("steer", ENDS, list(range(10)), recipe=recipe, rewards=EXAMPLE)
-    says = "Recorded: a race on another reward than the usual one. Move the slider, or press Train."
+    says = "Recorded: a race with a different reward from the usual one. Move the slider, or press Train."
     return finished(engine, first, f"{recipe} example", says)
 
 

@@ -15,8 +15,8 @@ def mixed(rewards: dict[str, float]) -> str:
 
 
 def samples_to(measured: dict, level: str = "0.9") -> str:
-    """The fewest and the most samples, in thousands, until a run's seeds are right that often, or how many
-    of them get there; empty where nothing was measured, or the start is right more often.
+    """The fewest and the most samples, in thousands, that a run's seeds need to be right that often, or how
+    many of them get there; empty where nothing was measured, or the start is right that often already.
     """
     found = measured.get("samples", {}).get(level)
     if not found or found["above"]:
@@ -56,7 +56,7 @@ def verdict(reinforce: dict, grpo: dict) -> str:
     return " ".join(found)
 
 
-FIGURES = {  # of a mistake: how it is said, whether more is better, and from which difference on it counts
+FIGURES = {  # of a mistake: its words, whether more is better, and the least difference that counts
     "success": ("success {} ({:.1%}, done right {:.1%})", True, 0.005),
     "coverage": ("coverage {} ({:.2f}, done right {:.2f})", True, 0.02),
     "kl": ("the KL to the pretrained start {} ({:.1f} nats, done right {:.1f})", False, 0.2),
@@ -66,11 +66,11 @@ FIGURES = {  # of a mistake: how it is said, whether more is better, and from wh
 def finding(measured: dict | None) -> str:
     """What a mistake and the same done right came to over seeds, in a sentence.
 
-    A difference counts where it is larger than the 95 % intervals of both means together; else it is left
-    open, or where it is next to nothing, left out beside harm.
+    A difference counts if it is larger than the 95 % intervals of both means together. Otherwise it is left
+    open; one that is next to nothing is left out where there is harm.
     """
     if measured is None:
-        return "Not measured of these weights yet: python -m core.evaluate --mistakes does it."
+        return "Not measured for these weights yet: python -m core.evaluate --mistakes does it."
     harm, good, same, unsure = [], [], [], []
     for name, (words, more_is_better, least) in FIGURES.items():
         wrong, right = measured["mistake"][name], measured["right"][name]

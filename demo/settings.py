@@ -10,7 +10,7 @@ from demo.checks import RequestError
 from demo.shipped import PIXELS
 
 MOST = 640  # samples a step
-USUAL = {  # what a step of all ten digits can bear
+USUAL = {  # what a step of all ten digits can afford
     "pixels-8x8": RLConfig(group=16, steps=40, lr=1e-3, label_lr=20, beta=0.05, average=0.9),
     "patches-28x28": RLConfig(group=16, steps=40, lr=2e-4, label_lr=100, beta=0.05, average=0.9),
 }
@@ -38,7 +38,7 @@ def settings(recipe: str, task: str, digits: Any, steps=None, group=None, beta=N
 
 
 def layout(recipe: str, config: RLConfig) -> dict:
-    """What stays the same during a race. Samples of a step: a row a digit, or several of a single one."""
+    """What stays the same during a race. Samples of a step: a row for each digit, several for one alone."""
     columns = min(8, config.group)
     rows = config.group // columns if len(config.digits) == 1 else 1
     digits = [digit for digit in config.digits for _ in range(columns * rows)]

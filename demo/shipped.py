@@ -1,6 +1,6 @@
 """What ships with the project: policies, their titles and colours, what was measured and recorded of them.
 
-Files are read, and nothing of core is imported, because that imports torch: the page is up before it.
+Files are read, and nothing of core is imported, because that imports torch: the page is up sooner.
 """
 
 import ast
@@ -127,7 +127,7 @@ class Shipped:
         return self.metrics(recipe).get("runs", {}).get(task, {}).get(run, {})
 
     def recorded(self, recipe: str) -> dict[str, Any]:
-        """Answers by question, see demo/record.py; {} where there are none of these weights."""
+        """Answers by question, see demo/record.py; {} where there are none for these weights."""
         path = self._folder(recipe) / "recorded.json"
         if recipe not in self._records:
             found = read(path, dict)
@@ -137,8 +137,8 @@ class Shipped:
         return self._records[recipe]
 
     def weights(self, recipe: str) -> dict[str, str]:
-        """A mark of each of a recipe's weights, by the name of the checkpoint. A recording is of those that
-        it names: a run that is new, or gone, leaves it as it is.
+        """A hash of each of a recipe's weights, by the name of the checkpoint. A recording holds for those
+        that it names: it stays valid if a run is new, or gone.
         """
         folder, found = self.root / recipe, {}
         for path in sorted(folder.glob("**/weights.safetensors")):

@@ -34,7 +34,7 @@ from demo.models import Models
 from demo.sentences import listed
 
 SILENCE = 30.0  # seconds without a question after which a race ends: its page is gone
-ON_THE_WAY = 1.0  # seconds in which a page that was closed may still be heard: what it asked before
+ON_THE_WAY = 1.0  # seconds in which questions of a closed page may still arrive
 LONGEST = 180.0  # seconds of training; a pause counts only where others wait
 TICK = 0.05  # seconds between two looks at whether a race may go on
 QUEUE = 8
@@ -96,7 +96,7 @@ class Race(threading.Thread):
             self.spent += now - self.ticked
         self.ticked = now
         if now - self.last_asked > SILENCE:
-            self.end("stopped", f"Stopped: its page has not been heard of for {SILENCE:.0f} seconds.")
+            self.end("stopped", f"Stopped: its page has not been heard from for {SILENCE:.0f} seconds.")
         elif self.spent > LONGEST:
             self.end("stopped", f"Stopped after {LONGEST:.0f} seconds, the most for one visitor.")
 
@@ -174,13 +174,13 @@ class Trainer:
             if len(self.line) >= QUEUE:
                 raise RequestError(f"{QUEUE} trainings run or wait already; please try again in a minute.")
             race = Race(self, *settings)
-            race.start()  # first: one that no thread can be had for must not stand in the line
+            race.start()  # first: a race that gets no thread must not stand in the line
             self.races[race.key] = race
             self.line = [*self.line, race]
         return self.follow(race.key, 0)
 
     def assign(self, key: str, visitor: tuple[str, str]) -> None:
-        """Say whose race it is. A visitor has one at a time, the newest, and an address half of the line."""
+        """Say whose race it is. A visitor has one at a time, the newest; an address, half of the line."""
         with self.lock:
             race = self.races[key]
             race.visitor = visitor
@@ -221,7 +221,7 @@ class Trainer:
         with tempfile.TemporaryDirectory(dir=self.folder.name) as scratch:
             folder, about = Path(scratch) / "policy", {"recipe": recipe.name, "trained": "live, in the page"}
             save(folder, policy, recipe.kind, shape, about)
-            # Two answers at once may ask for it, and one of them be read already.
+            # Two answers may ask for it at once, when one is already being read.
             os.replace(shutil.make_archive(f"{scratch}/policy", "zip", folder), path)
         return path
 

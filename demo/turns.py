@@ -15,12 +15,12 @@ from demo.guard import FAILED
 MODEL = "model"  # the line of all that may have to wait for a model
 WAITING = 8  # events of one visitor that may wait
 AT_ONCE = 12  # events of that line that are answered at once: what is recorded need not wait for a model
-EACH = 2  # of them, of one visitor; of one address half
+EACH = 2  # of them, for one visitor; one address may have half
 DEEPEST = 8  # lists within lists; a drawing has two
 
 
 class FairQueue(Queue):
-    """Gradio's queue, of which one visitor takes a part."""
+    """Gradio's queue, of which one visitor may take a part."""
 
     async def push(self, body, request, username):
         try:
@@ -33,14 +33,14 @@ class FairQueue(Queue):
         address, session = visitor(request, body)
         nearby = sum(other == address for other, _ in waiting)
         if waiting.count((address, session)) >= WAITING or nearby >= self.max_size / 2:
-            return False, "Too much of yours is waiting already; please try again in a moment.", "queue_full"
+            return False, "Too many of your requests are waiting already; try again soon.", "queue_full"
         found = await super().push(body, request, username)
         for line in lines:
             line.queue.sort(key=order(line.queue).get)
         return found
 
     def get_events(self):
-        """The next ones to answer, of those who have few enough under way."""
+        """The next events to answer, of visitors who have few enough under way."""
         line = self.event_queue_per_concurrency_id.get(MODEL)
         if line is None or not line.queue:
             return super().get_events()
@@ -81,8 +81,8 @@ def order(events: list[Event]) -> dict[Event, tuple[int, int]]:
 
 
 def visitor(request, asked) -> tuple[str, str]:
-    """Who asks: an address, and the page or the client there. Calls of the API without a session are of one
-    client, but for /train: Gradio gives each a session.
+    """Who asks: an address, and the page or the client there. API calls without a session count as one
+    client, except /train: Gradio gives each of those a session.
     """
     forwarded = request.headers.get("x-forwarded-for", "") if os.environ.get("SPACE_ID") else ""
     address = forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
@@ -91,7 +91,7 @@ def visitor(request, asked) -> tuple[str, str]:
 
 
 def check_event(fn: Any, data: list) -> None:
-    """Raise RequestError where an event does not exist, or its data has not the form that the page sends."""
+    """Raise RequestError where an event does not exist, or its data lacks the form that the page sends."""
     if fn is None:
         raise RequestError("there is no such event.")
     if len(data) != len(fn.inputs):

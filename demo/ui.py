@@ -59,7 +59,7 @@ def build(engine: Engine) -> gr.Blocks:
         page = assemble(engine).blocks
     else:
         with gr.Blocks(title=TITLE) as page:
-            gr.Markdown(f"# {TITLE}\nNo checkpoints are here. `python -m core.train all` trains them.")
+            gr.Markdown(f"# {TITLE}\nThere are no checkpoints here. `python -m core.train all` trains them.")
     page.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     page._queue.__class__ = FairQueue  # Gradio makes its queue by itself
     engine.wanted = lambda: page._queue.wants(LocalContext.event_id.get(None))

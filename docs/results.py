@@ -22,14 +22,14 @@ writes. Plus-minus is the 95 % interval of the mean over seeds (Student's t). *K
 from the start of the task; *NLL* in nats per picture, of MNIST's test digits. Frechet, density and
 coverage use the judge's features: read them beside "real against real" ("real, through the tokenizer" is
 compared with the same digits, so its coverage is 1). *Density* says how closely samples lie to real
-digits, *ink* which share of the pixels has a quarter of full ink or more, *pixel entropy* how much a token
+digits, *ink* what share of the pixels has at least a quarter of full ink, *pixel entropy* how much a token
 varies over the samples of a label, in nats. Of the rewards, *coherence* is the share of ink in the largest
-stroke, *realism* how likely the start finds a picture. The variance is that of one step's gradient estimate
-over the squared norm of its mean, from the same policy for all runs: the start, and GRPO's at half of its
-training; the norm is known to about a quarter. "-" stands for what was not measured (a variance of other
-rewards and of `scratch`, or half way, of a run added where there are no snapshots of `grpo`; a KL of what
-has no start), where too few batches tell that mean from zero, and
-where the start already is above that success. Best-of-N picks from one pool of as many samples."""
+stroke, *realism* how likely a picture is to the start. The variance is that of one step's gradient estimate,
+divided by the squared norm of its mean, at the same policy for all runs: the start, or GRPO's halfway
+through its training; the norm is known to about a quarter. "-" stands where nothing was measured (a variance
+for other rewards or in `scratch`, or halfway for a run added where there are no snapshots of `grpo`; a KL
+where there is no start), where too few batches tell that mean from zero, and where the start is already
+above that success. Best-of-N picks from one pool of as many samples as a row has."""
 
 
 def metrics_files(root: Path) -> list[Path]:

@@ -584,7 +584,7 @@ def test_a_race_gives_all_the_same_samples_and_its_policy_can_be_used(engine):
         follow(engine, race(engine, steps=1, names=["grpo"]))
     assert not packed.exists(), "it goes with the race that is forgotten"
     assert engine.trained(key) == []
-    with pytest.raises(RequestError, match="This policy is gone: the last six that were trained here"):
+    with pytest.raises(RequestError, match="This policy is gone: only the last six that were trained here"):
         engine.generate(f"mine:{key}", 7, 1.0, 0, 4)
     fresh = Engine()
     fresh.models = lambda recipe: pytest.fail("a model was asked")  # nothing is loaded for what is gone
@@ -705,7 +705,7 @@ def test_a_race_on_a_reward_of_ones_own_pays_all_the_same_and_follows_it(engine)
     first = engine.train(
         "steer", ["reinforce", "grpo"], [7], steps=8, group=32, beta=0, rewards=mix, picture=SEVEN
     )
-    assert first["paid"] == "Paid is little ink + 0.5 × likeness."
+    assert first["paid"] == "The reward is little ink + 0.5 × likeness."
     assert first["terms"] == ["little_ink", "likeness"]
     _, points = follow(engine, first["key"])
     racers = [points[0]["racers"], points[-1]["racers"]]
@@ -768,7 +768,7 @@ def test_a_race_that_nobody_follows_ends_and_says_why(engine, monkeypatch):
     key = race(engine, steps=300)
     engine.trainer.races[key].join(30)
     assert not engine.trainer.races[key].is_alive()
-    assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
+    assert "has not been heard from" in engine.trainer.follow(key, 0)["says"]
 
 
 def test_a_server_that_stops_waits_for_no_race(engine):
@@ -821,7 +821,7 @@ def test_a_closed_page_frees_the_processor_until_it_is_loaded_anew(engine, monke
     engine.leave("the page, loaded anew")
     monkeypatch.setattr(training, "SILENCE", 0.5)
     engine.trainer.races[key].join(timeout=5)
-    assert "has not been heard of" in engine.trainer.follow(key, 0)["says"]
+    assert "has not been heard from" in engine.trainer.follow(key, 0)["says"]
 
 
 def test_time_is_limited_and_a_pause_does_not_count(engine, monkeypatch):

@@ -235,7 +235,7 @@ def test_the_table_of_mistakes_says_how_many_do_harm():
     assert "<b>100.0 ± 1.0 %</b><br>95.0 ± 1.0 %" in table and "<td>none</td>" in table
     # Coverage against KL, from the same done right to the mistake; one is too far away to be drawn.
     assert [line["points"] for line in chart["series"]] == [[[5.0, 0.6], [60.0, 0.1]], [[5.0, 0.6]] * 2]
-    assert chart["x"]["label"].endswith("beyond: 1") and chart["x"]["max"] == pytest.approx(66)
+    assert chart["x"]["label"].endswith("off chart: 1") and chart["x"]["max"] == pytest.approx(66)
     assert results.mistakes({})[0].startswith("No mistake is measured yet")
 
 

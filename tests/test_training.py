@@ -219,7 +219,7 @@ def test_pixels_train_from_nothing_and_further_seeds_are_measured(stand_in, monk
     monkeypatch.setattr(evaluate, "learn", lambda *_: pytest.fail("it was measured before"))
     assert evaluate.evaluate_mistakes(place, resume=True, seeds=2, samples=50) == found
     assert "| scaled: mistake | 2 |" in text(found)
-    assert "digit 4 | mistake: advantages divided by their deviation | 2 |" in results.text(found)
+    assert "digit 4 | mistake: advantages divided by the group's deviation | 2 |" in results.text(found)
     # From another start, all of its task is measured anew, and a seed that came from the old one is no seed
     # of the run any more.
     assert command("grpo --recipe tiny-4x4 --seed 1", tmp_path) == 0
@@ -386,7 +386,7 @@ def test_help_without_a_command_lists_them_all(capsys):
         main(["--help", "--recipe", "patches-28x28"])
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert leaving.value.code == 0
-    assert "tokenizer Trains the codes of patches." in said and "grpo-scaled steer: advantages" in said
+    assert "tokenizer Trains the patch tokenizer." in said and "grpo-scaled steer: advantages" in said
 
 
 def test_help_shows_every_field_with_its_default_for_that_run(capsys):
@@ -446,7 +446,7 @@ def test_training_without_its_start_says_what_is_missing_and_how_it_is_made(tmp_
 
 def test_an_lstm_is_not_pretrained_with_labels_withheld(stand_in, tmp_path, capsys):
     assert command("pretrain --start unlabelled --recipe tiny-4x4 --drop 0.001", tmp_path) == 2
-    assert "drop is 0.001; an LSTM has no label for none: allowed: 0." in capsys.readouterr().err
+    assert "drop is 0.001; an LSTM always needs a label; allowed: 0." in capsys.readouterr().err
 
 
 def test_pretraining_without_labels_leaves_the_label_inputs_equal(stand_in, tmp_path):

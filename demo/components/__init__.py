@@ -65,7 +65,7 @@ def race(name: str) -> gr.HTML:
     Value: "racers" ({"title", "colour", "says"} each), "steps", "most_samples" and "wall" ({"columns",
     "count", "digits", "size"}), of a reward of one's own its "terms" and what is "paid"; and news: "key",
     "state", "over", "says", and from step "from" on the "points" ({"step", "samples", "racers": [{"success",
-    "kl", "frame", ...}]} each). A recorded one does not come back over a live one, unless it says "anew".
+    "kl", "frame", ...}]} each). A recorded one does not replace a live one, unless it says "anew".
     """
     return _component("race", name)
 

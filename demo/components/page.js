@@ -62,10 +62,10 @@ window.grpo = (() => {
     });
     remember(view);
   }
-  // What of the link is the page's own business, at first and when Back is pressed.
+  // The part of the link that the page handles by itself, at first and when Back is pressed.
   function restore() {
     address = new URLSearchParams(location.search);
-    root.dataset.tab = address.get("tab") || "story"; // so that turning there is no new step
+    root.dataset.tab = address.get("tab") || "story"; // so that opening it adds nothing to go back to
     root.classList.toggle("presenter", address.get("presenter") === "1");
     root.classList.toggle("unasked", address.get("guess") === "0");
   }
@@ -125,7 +125,7 @@ window.grpo = (() => {
 
   const HELP = [["1 to 9", "tabs"], ["left, right", "steps of the story"], ["space", "play or pause"],
     ["T", "train"], ["U", "update, in One step"], ["G", "questions to guess, off and on"],
-    ["P", "presenter mode in and out"], ["F", "full screen"], ["?", "this list"]];
+    ["P", "presenter mode, on and off"], ["F", "full screen"], ["?", "this list"]];
   function help() {
     const list = HELP.map(([key, does]) => make("li", {}, make("kbd", {}, key), ` ${does}`));
     const dialog = make("dialog", { class: "help", onclick: () => dialog.close(),
@@ -180,8 +180,8 @@ window.grpo = (() => {
   }
   // What the page has heard of a run, for its next question.
   const known = (name) => (run(name).asked = true) && `${run(name).key} ${run(name).seen}`;
-  // Gradio's timer rests while the page is hidden, and a run of which nothing is asked ends. Where it rests
-  // in sight, it waits for an answer that was lost on its way. A worker's timer is never slowed down.
+  // Gradio's timer rests while the page is hidden, and a run that nobody asks about ends. If it rests
+  // while the page is visible, it waits for an answer that was lost. A worker's timer is never slowed down.
   const clock = new Blob(["setInterval(() => postMessage(0), 10000)"]);
   new Worker(URL.createObjectURL(clock)).onmessage = () => {
     for (const [name, one] of Object.entries(runs).filter(([, { over }]) => !over)) {

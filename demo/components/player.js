@@ -94,7 +94,7 @@ grpo.player = (element, props, watch, trigger, { name, small }) => {
     if (!path || small) return;
     const place = `Row ${Math.floor(k / path.grid) + 1}, column ${k % path.grid + 1}`;
     const what = path.size === path.grid ? `gray level ${tokens[k]} of ${path.vocabulary - 1}`
-      : `code ${tokens[k]} of ${path.vocabulary}`;
+      : `code ${tokens[k]} (0 to ${path.vocabulary - 1})`;
     if (k < 0) detail.textContent = "Nothing is drawn yet.";
     else if (k >= me.t) detail.textContent = `${place}: not drawn yet.`;
     else {

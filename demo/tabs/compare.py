@@ -30,7 +30,7 @@ def build(page: Page) -> View:
         seed = page.seed()
         page.draw_anew(seed)
     page.caption(
-        "100 samples each. The digit that it opens with was chosen to show a difference. Cross: the judge "
+        "100 samples each. The first digit shown was chosen to show a difference. Cross: the judge "
         "reads another digit. Dot: a near-twin."
     )
 

@@ -21,7 +21,7 @@ def build(page: Page) -> View:
         which = gr.Dropdown(names, value=names[0][1], label="The mistake", elem_id="mistakes-which")
         pressed = live.buttons("mistakes")
     page.caption(
-        "One thing is wrong on the left; all else is the same, the seed and the number of samples as well. "
+        "One thing is wrong on the left; all else is the same, even the seed and the number of samples. "
         "Cross: the judge reads another digit."
     )
 

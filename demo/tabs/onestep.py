@@ -40,7 +40,7 @@ def build(page: Page) -> View:
         draw = gr.Button("Draw the next group", min_width=180, elem_id="onestep-draw")
         update = gr.Button("Update", variant="primary", min_width=150, elem_id="onestep-update")
     page.caption(
-        "Under each sample: its advantage, after Update the nats that it gained. Blue: more, orange: less. "
+        "Under each sample: its advantage, or after Update, the nats it gained. Blue: more, orange: less. "
         "Click a sample, a token, or a line of code."
     )
     updates = gr.Number(0, visible=False, precision=0, minimum=0, maximum=UPDATES)
@@ -80,7 +80,7 @@ def build(page: Page) -> View:
             _says(found, digit),
             *_question(found, letters, guessed, engine.spread(digit, recipe)),
             *details(found, now),
-            # Not said again where it is known: a press in the meantime would be taken back.
+            # Left alone where nothing changed: else a press in the meantime would be undone.
             *((found["updates"], found["fresh"]) if anew else (gr.skip(), gr.skip())),
         ]
 
@@ -101,7 +101,7 @@ def build(page: Page) -> View:
     detail = [tokens, numbers, sums, chosen]
     inputs = [*where, choice]
     outputs = [samples, weights, says, question, choice, answer, *detail, updates, fresh]
-    # The browser counts, so that no press is lost: the server takes all that it has not yet taken. All three
+    # The browser counts, so that no press is lost: the server takes all updates not yet taken. All three
     # buttons have one event: of several, a late answer to one could replace that to another.
     pressed = gr.on(
         [update.click, draw.click, reset.click],
@@ -255,11 +255,11 @@ def _question(found: dict, letters: dict[int, str], guessed: str | None, spread:
         truth = "yes" if after > before else "no"
         measured = f"Measured on these samples: {before:.3f} → {after:.3f} nats, so {truth}."
     else:
-        asks = "How much does the mean of 64 samples vary, beside that of 4?"
+        asks = "How much does the mean of 64 samples vary, relative to 4?"
         times = {"as much": 1, "half": 2, "a quarter": 4, "a sixteenth": 16}
         choices, ratio = list(times), spread["4"] / max(1e-9, spread["64"])
         truth = min(times, key=lambda name: max(ratio / times[name], times[name] / ratio))
-        measured = f"Measured on 1,024 samples of the start: ±{spread['4']:.3f} and ±{spread['64']:.3f}."
+        measured = f"Measured on 1,024 samples of the start: 4 ±{spread['4']:.3f}, 64 ±{spread['64']:.3f}."
     known = not found["fresh"] or (kind == SPREAD and guessed)
     answer = f"You guessed {guessed}. " if guessed in choices else ""
     if known:

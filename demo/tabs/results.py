@@ -58,7 +58,7 @@ def build(page: Page) -> View:
         metrics = engine.metrics(recipe)
         rows = ladder(metrics, task)
         if not rows:
-            return ["Nothing is measured of this recipe yet: python -m core.evaluate does it.", "", gr.skip()]
+            return ["Not yet measured for this recipe: python -m core.evaluate does it.", "", gr.skip()]
         return [headline(rows), render(rows), frontier(metrics, task, rows)]
 
     inputs, outputs = [page.recipe, task], [says, figures, beside]
@@ -82,7 +82,7 @@ def frontier(metrics: dict, task: str, rows: list[dict]) -> dict:
         {"colour": colour, "dash": dash, "points": [[point["kl"], point["success"]] for point in line]}
         for colour, dash, line in lines
     ]
-    # Where all are high, so does the axis begin, as nothing could be told apart.
+    # Where all are high, the axis begins high, too: else nothing could be told apart.
     low = next(low for low in (0.96, 0.9, 0) if lowest >= low)
     y = {"label": "success, as seed 0 is trained", "min": low, "max": 1, "percent": True}
     return chart(series, "Dashed: best-of-N", y)
@@ -160,9 +160,9 @@ def mistakes(measured: dict) -> list:
         ends = [[found[run]["kl"]["mean"], found[run]["coverage"]["mean"]] for run in ("right", "mistake")]
         series.append({"colour": "#D55E00" if name in harmful else GRAY, "points": ends})
     near = [line for line in series if line["points"][1][0] < FAR]
-    says = f"{len(harmful)} of {len(measured)} mistakes do harm here. In bold; below it, the same done right."
+    says = f"{len(harmful)} of {len(measured)} mistakes do harm here. Bold: the mistake; below: done right."
     heads = ("success", "KL, nats", "coverage", "harm")
-    beyond = f"; beyond: {len(series) - len(near)}" if len(near) < len(series) else ""
+    beyond = f"; off chart: {len(series) - len(near)}" if len(near) < len(series) else ""
     shown = chart(near, f"Dots: the mistakes{beyond}", {"label": "coverage", "max": 1})
     return [says, table(lines, heads), shown]
 

@@ -15,7 +15,7 @@ CLAIMS = (
     "A second network grades the finished picture. The grade is the reward.",
     "Draw sixteen, and compare each with the mean of its group.",
     "One update makes the better ones likelier, and the others less likely.",
-    "After many thousand grades, it draws what it is asked for.",
+    "After thousands of grades, it draws what it is asked for.",
 )
 
 

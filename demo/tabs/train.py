@@ -38,7 +38,7 @@ def build(page: Page) -> View:
     with gr.Accordion("Your own reward", open=False, elem_classes="more", elem_id="train-reward"), gr.Row():
         with gr.Column(scale=3):
             gr.Markdown(
-                "All that race are paid this mix instead of their usual reward. Push one term too far, and "
+                "All racers are paid this mix instead of their usual reward. Push one term too far, and "
                 "see what the judge makes of it. The address holds the weights, not the drawing."
             )
             with gr.Row():
@@ -49,7 +49,7 @@ def build(page: Page) -> View:
             pad = drawing_pad("train-pad")
     with gr.Accordion("More settings", open=False, elem_classes="more"), gr.Row():
         # Text, because Gradio makes a zero of an empty number.
-        labels = ("Steps", "Samples of a digit", "Price of the KL (beta)", "Learning rate")
+        labels = ("Steps", "Samples per digit", "Price of the KL (beta)", "Learning rate")
         more = [gr.Textbox(label=label, placeholder="as usual", min_width=120) for label in labels]
         seed = gr.Number(0, label="Seed", precision=0)
 
@@ -63,7 +63,7 @@ def build(page: Page) -> View:
         return [engine.training(task, names, recipe, paid(weights))]
 
     def show(recipe, task, names, *weights):
-        """For another recipe or task, whose runs are others."""
+        """For another recipe or task, which has other runs."""
         here = engine.runs(recipe, task)
         ends = [name for name in ENDS if name in here] or here[-1:]
         known = [name for name in names if name in here] or ends
@@ -82,7 +82,7 @@ def build(page: Page) -> View:
     shown_mix = [EXAMPLE.get(name, 0) for name in engine.terms]
 
     def exemplify(recipe):
-        # By its time another value than before, else a page that shows a live race would not take it up.
+        # The time makes it a new value: else a page that shows a live race would not take it up.
         found = engine.training("steer", ENDS, recipe, EXAMPLE) | {"anew": time.time()}
         return [found, "steer", ENDS, *shown_mix]
 

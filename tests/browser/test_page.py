@@ -525,10 +525,10 @@ def test_train_live_shows_both_at_the_same_samples_pauses_stops_and_its_policy_c
     page.get_by_role("option", name="REINFORCE", exact=True).click()
     page.keyboard.press("Escape")
     page.get_by_text("More settings").click()
-    page.get_by_label("Samples of a digit").fill("200")
+    page.get_by_label("Samples per digit").fill("200")
     page.locator("#train-start").click()
-    says(page, "#notice", "Samples of a digit is 200; allowed: a whole number from 2 to 128.")
-    page.get_by_label("Samples of a digit").fill("8")
+    says(page, "#notice", "Samples per digit is 200; allowed: a whole number from 2 to 128.")
+    page.get_by_label("Samples per digit").fill("8")
     page.get_by_label("Steps", exact=True).fill("300")
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
@@ -598,11 +598,11 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
     page = visit("?tab=train&symmetry=0.5")
     ready(page, "train")
     page.get_by_text("More settings").click()
-    page.get_by_label("Samples of a digit").fill("4")
+    page.get_by_label("Samples per digit").fill("4")
     says(page, "#train-race .status", "Train takes yours: confidence + 0.5 × symmetry.")
     page.locator("#train-reward .label-wrap").click()
     page.locator("#train-example").click()
-    says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
+    says(page, "#train-race .status", "Recorded: a race with a different reward from the usual one")
     page.get_by_role("spinbutton", name="symmetry").fill("0.5")
     thin = page.get_by_role("spinbutton", name="little ink")
     for weight in ("0.5", "0.75"):  # Gradio may miss what is typed while it opens
@@ -624,7 +624,7 @@ def test_a_reward_of_ones_own_is_mixed_trained_on_and_linked(visit):
         assert title.text_content() == name
     page.locator("#train-example").click()
     page.wait_for_function("scrollY === 0")
-    says(page, "#train-race .status", "Recorded: a race on another reward than the usual one")
+    says(page, "#train-race .status", "Recorded: a race with a different reward from the usual one")
     page.wait_for_function("/symmetry=1(?!.*little_ink)/.test(location.search)")
     for name in ("confidence", "symmetry"):
         page.get_by_role("spinbutton", name=name).fill("0")
@@ -689,7 +689,7 @@ def small_race(page):
     """Ask for a race of few samples and many steps."""
     ready(page, "train")
     page.get_by_text("More settings").click()
-    page.get_by_label("Samples of a digit").fill("4")
+    page.get_by_label("Samples per digit").fill("4")
     page.get_by_label("Steps", exact=True).fill("300")
 
 
