@@ -144,7 +144,8 @@ def samples_to_success(curves: dict[str, dict], level: float, start: float) -> d
 
     def passed(curve: dict) -> int | None:
         for step in range(WINDOW - 1, len(curve["success"])):
-            if sum(curve["success"][step - WINDOW + 1 : step + 1]) / WINDOW >= level:
+            # Its values are rounded to five places, and a sum in another order would end elsewhere.
+            if sum(curve["success"][step - WINDOW + 1 : step + 1]) / WINDOW >= level - 1e-5:
                 return curve["samples"][step]
         return None
 
@@ -163,8 +164,8 @@ def gradient_variance(place: Place, task: str) -> dict[str, dict[str, float | No
     """Variance of each run's gradient estimate over the squared norm of its mean, at the start and half way.
 
     All runs are given the same batches of the same policy: at the start, and when ``grpo`` is half way (left
-    out if there is no snapshot of that). It is the variance of one step's estimate, before Adam averages over
-    steps.
+    out if there is no snapshot of that). The policy stands still, so the running mean of rewards does not lag
+    behind, as in training. It is the variance of one step's estimate, before Adam averages over steps.
     """
     runs = confident(place.recipe.tasks[task])
     if not runs:

@@ -93,6 +93,15 @@ def test_all_policies_of_the_page_ship():
 
 
 # Not refine at 28x28: with the same guidance, its start is right as often in so few samples.
+def test_without_a_kl_all_ones_are_blank_as_the_readme_says():
+    ones, generator = torch.ones(100, dtype=torch.int64), torch.Generator().manual_seed(0)
+    for run in ("reinforce", "reinforce-baseline", "grpo-group", "grpo-kl", "grpo"):
+        policy = load_policy(f"pixels-8x8/steer/{run}")
+        images = policy.tokenizer.decode(policy.sample(ones, generator=generator).tokens)
+        blank = (images.flatten(1).amax(1) == 0).float().mean().item()
+        assert blank == (run in ("reinforce", "reinforce-baseline", "grpo-group")), run
+
+
 @pytest.mark.parametrize(
     ("recipe", "task", "samples"),
     [("pixels-8x8", "steer", 1000), ("pixels-8x8", "refine", 1000), ("patches-28x28", "steer", 300)],

@@ -533,6 +533,8 @@ def test_samples_to_success_are_counted_at_the_first_window_that_passes():
     assert some == {"mean": None, "interval": None, "each": [30, 40, None], "above": False}
     assert results.samples_cell(some) == "30 at best (2 of 3 seeds get there)"
     assert samples_to_success({"2": curves["2"]}, 0.5, start=0.1)["each"] == [None]
+    exact = {"samples": [10, 20, 30], "success": [0.95312, 0.94063, 0.95625]}  # 912 of 960, each rounded
+    assert samples_to_success({"0": exact}, 0.95, start=0.1)["each"] == [30]
     short = {"samples": [10], "success": [1.0]}  # a run of fewer steps than a window has
     assert samples_to_success({"0": short}, 0.5, start=0.1)["each"] == [None]
     del curves["2"]
