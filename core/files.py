@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 ROOM = 50_000_000  # bytes that must be free before training or evaluation starts
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RuntimeError):  # here, as core.hub raises it too, which core.checkpoints calls
     """A checkpoint is missing, damaged or of another kind; the message says which file, and what is wrong."""
 
 

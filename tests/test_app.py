@@ -23,14 +23,19 @@ from docs.results import metrics_files, text
 REPO = Path(__file__).resolve().parents[1]
 
 
-def imports(path: Path) -> set[str]:
+def modules(path: Path) -> set[str]:
+    """Dotted names of what a file imports, inside functions as well: modules, and what is taken from them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-    return {name.split(".")[0] for name in found}
+            found |= {node.module or "", *(f"{node.module}.{name.name}" for name in node.names)}
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in modules(path)}
 
 
 def test_core_knows_nothing_of_the_demo_and_tabs_nothing_of_torch():
@@ -58,15 +63,10 @@ def test_core_knows_nothing_of_the_demo_and_tabs_nothing_of_torch():
 
 
 def test_no_circle_of_imports():
-    """Those inside functions count as well: whoever reads a file has read what it builds on."""
+    """Whoever reads a file has read what it builds on."""
     files = [path for folder in ("core", "demo") for path in (REPO / folder).rglob("*.py")]
     names = {".".join(path.with_suffix("").relative_to(REPO).parts): path for path in files}
-    needs = {}
-    for name, path in names.items():
-        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-        found = {f"{node.module}.{one.name}" for node in froms for one in node.names}
-        needs[name] = (found | {node.module for node in froms}) & names.keys()
+    needs = {name: modules(path) & names.keys() for name, path in names.items()}
     assert "core.hub" in needs["core.checkpoints"]  # inside a function
     graphlib.TopologicalSorter(needs).prepare()  # raises CycleError
 

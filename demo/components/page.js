@@ -32,7 +32,7 @@ window.grpo = (() => {
   };
   root.classList.add("opening"); // until the tab of the link is there, nothing is shown that would jump
   setTimeout(begin, 8000); // should it never come, the rest is shown all the same
-  let address = null; // what comes after its ?, as it is to be
+  let address = null; // the parameters that the link is to have
   function write(turned) {
     if (`?${address}` === location.search) return;
     try { history[turned ? "pushState" : "replaceState"](null, "", `?${address}`); }
